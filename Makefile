@@ -1,0 +1,29 @@
+# make demo   sets everything up and runs the example DAG with real Airflow and real Spark; KEEP=1 leaves it running
+# make test   sets everything up and runs all checks and tests
+.PHONY: demo test lint unit setup lock test-cluster
+
+demo: setup
+	@.venv/bin/python -m demo $(if $(KEEP),--keep)
+
+test: setup lint
+	@scripts/setup --all-sparks
+	@.venv/bin/python -m pytest -q $(PYTEST)
+
+lint: setup
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+setup:
+	@scripts/setup
+
+# The tests marked `cluster`, against any cluster: make test-cluster KUBECONFIG=... NAMESPACE=... IMAGE=... [SERVICE_ACCOUNT=...]
+test-cluster: setup
+	@TEST_KUBECONFIG="$(KUBECONFIG)" TEST_NAMESPACE="$(NAMESPACE)" TEST_IMAGE="$(IMAGE)" TEST_SERVICE_ACCOUNT="$(SERVICE_ACCOUNT)" \
+	  .venv/bin/python -m pytest -q -m cluster $(PYTEST)
+
+# Renews the locked versions from pyproject.toml
+lock:
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	  --extra local --extra dev pyproject.toml -o requirements/dev.lock

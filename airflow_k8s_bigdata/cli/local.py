@@ -1,0 +1,137 @@
+"""`k8s-bigdata local`: localkube in the background. It is started as a process, never imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+START_SECONDS = 60
+STOP_SECONDS = 60
+
+
+def _default_folder() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "k8s-bigdata" / "localkube"
+
+
+_folder = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=_default_folder,
+    show_default="$XDG_STATE_HOME/k8s-bigdata/localkube",
+    help="Where localkube keeps its kubeconfig, logs and volumes.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group(name="local")
+def command() -> None:
+    """Run localkube, a Kubernetes API on this machine whose pods are processes.
+
+    \b
+    k8s-bigdata local up
+    export KUBECONFIG=$(k8s-bigdata local status --kubeconfig)
+    kubectl get pods -n spark
+    k8s-bigdata local down
+    """
+
+
+@command.command()
+@_folder
+@_json
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one")
+@click.option("--cpus", type=float, help="Capacity that pods may request. Default: this machine's.")
+@click.option("--memory", help="Capacity that pods may request, such as 8Gi. Default: this machine's.")
+@click.option("--namespace", default="spark", show_default=True, help="Namespace to create, with an account `spark`.")
+def up(data_dir: Path, as_json: bool, port: int, cpus: float | None, memory: str | None, namespace: str) -> None:
+    """Start localkube and wait until it answers."""
+    if (state := _state(data_dir)) is not None:
+        _show(state, data_dir, as_json=as_json, verb="is already up")
+        return
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    options = [f"--cpus={cpus}"] * (cpus is not None) + [f"--memory={memory}"] * (memory is not None)
+    log = data_dir / "localkube.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "airflow_k8s_bigdata.localkube", "--data-dir", str(data_dir)),
+                *(f"--port={port}", f"--namespace={namespace}", *options),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    end = time.monotonic() + START_SECONDS
+    while (state := _state(data_dir)) is None:
+        if process.poll() is not None or time.monotonic() > end:
+            lines = log.read_text(errors="replace").splitlines()
+            raise click.ClickException(f"localkube did not start: {lines[-1] if lines else 'no output'} (see {log})")
+        time.sleep(0.1)
+    _show(state, data_dir, as_json=as_json, verb="is up")
+
+
+@command.command()
+@_folder
+@_json
+@click.option("--kubeconfig", is_flag=True, help="Print the kubeconfig's path only.")
+def status(data_dir: Path, as_json: bool, kubeconfig: bool) -> None:
+    """Say whether localkube runs; exit code 1 if not."""
+    state = _state(data_dir)
+    if state is None:
+        raise click.ClickException(f"localkube is not running in {data_dir}; start it with: k8s-bigdata local up")
+    if kubeconfig:
+        click.echo(data_dir / "kubeconfig")
+    else:
+        _show(state, data_dir, as_json=as_json, verb="is up")
+
+
+@command.command()
+@_folder
+def down(data_dir: Path) -> None:
+    """End localkube and every process of its pods."""
+    state = _state(data_dir)
+    if state is None:
+        click.echo("localkube is not running")
+        return
+    os.kill(state["pid"], signal.SIGTERM)
+    end = time.monotonic() + STOP_SECONDS
+    while _alive(state["pid"]):
+        if time.monotonic() > end:
+            raise click.ClickException(f"localkube (pid {state['pid']}) does not end; see {data_dir / 'localkube.log'}")
+        time.sleep(0.1)
+    click.echo("localkube is down")
+
+
+def _state(data_dir: Path) -> dict[str, Any] | None:
+    """What a running localkube wrote about itself; None when none runs there."""
+    try:
+        state: dict[str, Any] = json.loads((data_dir / "localkube.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return state if _alive(state["pid"]) else None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"airflow_k8s_bigdata.localkube" in command_line
+
+
+def _show(state: dict[str, Any], data_dir: Path, *, as_json: bool, verb: str) -> None:
+    facts = {"url": state["url"], "pid": state["pid"], "kubeconfig": str(data_dir / "kubeconfig")}
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"localkube {verb} at {facts['url']} (pid {facts['pid']})")
+    click.echo(f"export KUBECONFIG={facts['kubeconfig']}")

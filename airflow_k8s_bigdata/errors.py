@@ -1,0 +1,162 @@
+"""The errors of this package, by whose fault they are.
+
+BigDataError
+├── SpecError              the DAG author's: refused before anything is created
+├── ClusterError           the Kubernetes API's answer, by status
+│   ├── Unauthorized       401  credentials are missing, wrong or expired
+│   ├── Forbidden          403  RBAC or an admission plugin says no
+│   │   └── QuotaExceeded  403  a ResourceQuota is used up: waiting helps
+│   ├── NotFound           404
+│   ├── Conflict           409  a precondition failed (uid, resourceVersion)
+│   │   └── AlreadyExists  409  an object of that name is there
+│   ├── Gone               410  the resourceVersion is too old: list again
+│   ├── Invalid            400, 413, 415, 422  the API refuses the object or the request
+│   ├── Throttled          429  `retry_after` says how long to wait
+│   ├── ServerFailed       5xx
+│   └── Unreachable        no answer at all: connection, TLS, timeout
+└── RunFailed              the job's: the driver failed, was killed or was lost
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class BigDataError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class SpecError(BigDataError):
+    """What the DAG author wrote can't become a job.
+
+    :param field: the field, argument or Spark key at fault.
+    :param problem: the rule that is broken and what to do.
+    :param value: the offending value, None to leave it out. Never pass a secret.
+    """
+
+    def __init__(self, field: str, problem: str, value: object = None) -> None:
+        shown = "" if value is None else f" (got {value!r})"
+        super().__init__(f"{field}: {problem}{shown}")
+        self.field = field
+        self.problem = problem
+
+
+class ClusterError(BigDataError):
+    """The Kubernetes API refused or failed a request.
+
+    :param message: the API's own words, or what went wrong on the way.
+    :param action: what was being done, such as "create pod etl/job-driver".
+    :param status: the HTTP status; None when there was no answer.
+    :param reason: the Status object's reason, such as "AlreadyExists".
+    :param details: the Status object's details.
+    :param retry_after: seconds that the server asks to wait; None if it did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        action: str = "",
+        status: int | None = None,
+        reason: str = "",
+        details: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        where = f"Kubernetes, {action}" if action else "Kubernetes"
+        code = f" [{status} {reason}".rstrip() + "]" if status else ""
+        super().__init__(f"{where}: {message}{code}")
+        self.message = message
+        self.action = action
+        self.status = status
+        self.reason = reason
+        self.details = dict(details or {})
+        self.retry_after = retry_after
+
+
+class Unauthorized(ClusterError):
+    """401."""
+
+
+class Forbidden(ClusterError):
+    """403 from RBAC or admission."""
+
+
+class QuotaExceeded(Forbidden):
+    """403 because a ResourceQuota is used up."""
+
+
+class NotFound(ClusterError):
+    """404."""
+
+
+class Conflict(ClusterError):
+    """409: the object is not in the state that the request assumed."""
+
+
+class AlreadyExists(Conflict):
+    """409 on create: the name is taken."""
+
+
+class Gone(ClusterError):
+    """410: the resourceVersion is no longer in the server's history."""
+
+
+class Invalid(ClusterError):
+    """400, 413, 415 or 422: the API does not accept the object or the request."""
+
+
+class Throttled(ClusterError):
+    """429."""
+
+
+class ServerFailed(ClusterError):
+    """5xx."""
+
+
+class Unreachable(ClusterError):
+    """No answer: refused, reset, TLS failure, name not found, timeout."""
+
+
+_BY_STATUS: dict[int, type[ClusterError]] = {
+    400: Invalid,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    413: Invalid,
+    415: Invalid,
+    422: Invalid,
+    429: Throttled,
+}
+
+
+def from_status(
+    status: int, body: Mapping[str, Any] | str, *, action: str = "", retry_after: float | None = None
+) -> ClusterError:
+    """The error for an HTTP answer: `body` is the decoded Status object, or text from something before the API."""
+    if isinstance(body, str):
+        body = {"message": body.strip()[:512]}
+    message = str(body.get("message") or "no message")[:2048]
+    reason, details = str(body.get("reason") or ""), body.get("details")
+    kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else ClusterError)
+    if status == 409 and reason == "AlreadyExists":
+        kind = AlreadyExists
+    if status == 403 and "exceeded quota" in message:
+        kind = QuotaExceeded
+    return kind(message, action=action, status=status, reason=reason, details=details, retry_after=retry_after)
+
+
+class RunFailed(BigDataError):
+    """The job itself failed.
+
+    :param message: who failed, why, and the last lines of the driver's log.
+    :param category: a stable word for what happened, see `objects.diagnosis`.
+    :param exit_code: the driver container's exit code; None if it was never seen.
+    """
+
+    def __init__(self, message: str, *, category: str = "", exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.category = category
+        self.exit_code = exit_code

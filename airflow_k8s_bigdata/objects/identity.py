@@ -1,0 +1,80 @@
+"""Who a run is: the same for every worker, try and triggerer that handles it, so that its name can be its lock."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from airflow_k8s_bigdata.objects import names
+
+PREFIX = "airflow-k8s-bigdata"
+INSTANCE = f"{PREFIX}/instance"
+RUN = f"{PREFIX}/run"
+TRY = f"{PREFIX}/try"
+EPOCH = f"{PREFIX}/epoch"
+GENERATION = f"{PREFIX}/generation"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One run of one task instance.
+
+    :param instance: which Airflow, so that several can share a namespace.
+    :param map_index: -1 for a task that is not mapped.
+    :param try_number: counts from 1. It labels, but does not name: a worker taken for dead and its successor must
+        compute the same name.
+    :param epoch: the task instance's `max_tries`, which clearing changes and a retry leaves alone.
+    :param generation: one more than the highest failed driver of this epoch that still exists.
+    """
+
+    instance: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+    try_number: int = 1
+    epoch: int = 0
+    generation: int = 0
+
+    @property
+    def run_key(self) -> str:
+        """20 hex digits over what names the task instance; not over try, epoch and generation."""
+        parts = (self.instance, self.dag_id, self.run_id, self.task_id, str(self.map_index))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+    @property
+    def suffix(self) -> str:
+        """What makes a name unique: run key, epoch and, from the second driver of an epoch on, generation."""
+        return f"{self.run_key}-{self.epoch}" + (f"-{self.generation}" if self.generation else "")
+
+    def selector(self) -> dict[str, str]:
+        """The labels that select every object of this run, of any try, epoch and generation."""
+        return {RUN: self.run_key}
+
+    def labels(self) -> dict[str, str]:
+        """Labels for every object of the run: this package's own, and those that Airflow's users select by."""
+        labels = {
+            INSTANCE: names.label_value(self.instance),
+            RUN: self.run_key,
+            TRY: str(self.try_number),
+            EPOCH: str(self.epoch),
+            "dag_id": names.label_value(self.dag_id),
+            "task_id": names.label_value(self.task_id),
+            "run_id": names.label_value(self.run_id),
+            "try_number": str(self.try_number),
+        }
+        if self.map_index >= 0:
+            labels["map_index"] = str(self.map_index)
+        return labels
+
+    def annotations(self) -> dict[str, str]:
+        """The full values, for people and for telling two runs apart whose label values were cut to the same text."""
+        full = {
+            "instance": self.instance,
+            "dag_id": self.dag_id,
+            "run_id": self.run_id,
+            "task_id": self.task_id,
+            "map_index": str(self.map_index),
+            "generation": str(self.generation),
+        }
+        return {f"{PREFIX}/{name}": value for name, value in full.items()}

@@ -1,0 +1,109 @@
+"""Make a run's objects, exactly once however often and by however many workers it is tried.
+
+The driver's name is the lock: of two workers that create it one gets AlreadyExists, reads what is there, and adopts it.
+Everything else is owned by the driver; whoever finds a part of it missing completes it.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.kube.api import Api, Object
+from airflow_k8s_bigdata.objects import identity as identities
+from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.workloads.base import Manifests
+
+REPLACE_TRIES = 10
+"""How often an object of ours with another owner is removed before it counts as a conflict."""
+
+
+async def create(api: Api, manifests: Manifests, identity: Identity) -> tuple[Object, bool]:
+    """Create the run's objects. Returns the driver and whether it was there already.
+
+    Raises Conflict when the driver's name belongs to somebody else, and whatever the API refuses; then nothing is left.
+    """
+    for obj in manifests.before:
+        await _ensure(api, obj, owner=None)
+    try:
+        driver, adopted = await api.create(manifests.main), False
+    except errors.AlreadyExists:
+        driver, adopted = await _ours(api, manifests.main, identity), True
+    try:
+        await complete(api, manifests, driver)
+    except errors.ClusterError:
+        if not adopted:
+            await api.delete("Pod", driver["metadata"]["namespace"], driver["metadata"]["name"], uid=_uid(driver))
+        raise
+    return driver, adopted
+
+
+async def complete(api: Api, manifests: Manifests, driver: Object) -> None:
+    """Create what the driver owns as far as it is missing."""
+    for obj in manifests.owned:
+        await _ensure(api, obj, owner=driver)
+
+
+async def _ours(api: Api, wanted: Object, identity: Identity) -> Object:
+    meta = wanted["metadata"]
+    driver = await api.get("Pod", meta["namespace"], meta["name"])
+    labels = driver["metadata"].get("labels") or {}
+    if (labels.get(identities.RUN), labels.get(identities.EPOCH)) == (identity.run_key, str(identity.epoch)):
+        return driver
+    raise errors.Conflict(
+        f'pod "{meta["name"]}" exists and belongs to somebody else: it lacks the label '
+        f"{identities.RUN}={identity.run_key}. Delete it, or set another application name",
+        action=f"create Pod {meta['namespace']}/{meta['name']}",
+        status=409,
+        reason="AlreadyExists",
+    )
+
+
+async def _ensure(api: Api, obj: Object, owner: Object | None) -> None:
+    wanted = _owned(obj, owner) if owner is not None else obj
+    for _ in range(REPLACE_TRIES):
+        try:
+            await api.create(wanted)
+        except errors.AlreadyExists:
+            if owner is None or not await _removed_leftover(api, obj, owner):
+                return
+        else:
+            return
+    raise errors.Conflict(
+        "it exists, is owned by an earlier driver and does not go away",
+        action=f"create {obj['kind']} {obj['metadata']['namespace']}/{obj['metadata']['name']}",
+        status=409,
+    )
+
+
+async def _removed_leftover(api: Api, obj: Object, owner: Object) -> bool:
+    """Delete the object of that name if an earlier driver of that name owned it. False: it is the owner's own."""
+    meta = obj["metadata"]
+    try:
+        found = await api.get(obj["kind"], meta["namespace"], meta["name"])
+    except errors.NotFound:
+        return True
+    owners = [reference["uid"] for reference in found["metadata"].get("ownerReferences") or ()]
+    if _uid(owner) in owners:
+        return False
+    await api.delete(obj["kind"], meta["namespace"], meta["name"], uid=_uid(found))
+    return True
+
+
+def _owned(obj: Object, owner: Object) -> Object:
+    """The object with the owner reference that spark-submit writes (`controller: true`, nothing else optional)."""
+    owned = copy.deepcopy(obj)
+    owned["metadata"]["ownerReferences"] = [
+        {
+            "apiVersion": owner.get("apiVersion", "v1"),
+            "kind": owner.get("kind", "Pod"),
+            "name": owner["metadata"]["name"],
+            "uid": _uid(owner),
+            "controller": True,
+        }
+    ]
+    return owned
+
+
+def _uid(obj: Object) -> str:
+    return str(obj["metadata"]["uid"])

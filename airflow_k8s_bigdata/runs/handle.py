@@ -1,0 +1,35 @@
+"""A launched run, as much of it as crosses Airflow's database: enough to find it again, and no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from airflow_k8s_bigdata.objects.identity import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """Which driver it is.
+
+    :param uid: the driver pod's uid: deletes and patches carry it, so that they never hit a successor of that name.
+    :param application_id: the Spark application id, or what the workload calls its run.
+    :param adopted: the driver was there already: an earlier worker of this run had created it.
+    """
+
+    namespace: str
+    driver: str
+    uid: str
+    application_id: str
+    identity: Identity
+    adopted: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(**{**data, "identity": Identity(**data["identity"])})

@@ -1,0 +1,69 @@
+"""What came of a run, as data that crosses Airflow's database."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
+
+
+class State(enum.StrEnum):
+    """Succeeded only after the driver container's exit code 0 was seen. Lost: the driver vanished without one."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    KILLED = "killed"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a run.
+
+    :param message: one line: how it ended.
+    :param exit_code: of the driver's container; None if it was never seen.
+    :param executors: how many executor pods were seen over the whole run.
+    :param seconds: time spent in each phase, by its name.
+    :param log_tail: the driver's last log lines, when it did not succeed.
+    :param log_lines: how many lines of the driver's log were brought to the task's log.
+    """
+
+    state: State
+    driver: str
+    application_id: str
+    message: str
+    exit_code: int | None = None
+    executors: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
+    log_tail: tuple[str, ...] = ()
+    log_lines: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        diagnosis = data.get("diagnosis")
+        if diagnosis is not None:
+            fault, evidence = Fault(diagnosis["fault"]), tuple(diagnosis["evidence"])
+            diagnosis = Diagnosis(**{**diagnosis, "fault": fault, "evidence": evidence})
+        log_tail = tuple(data.get("log_tail") or ())
+        return cls(**{**data, "state": State(data["state"]), "diagnosis": diagnosis, "log_tail": log_tail})
+
+    def summary(self) -> dict[str, Any]:
+        """What the task returns as XCom: plain values for the tasks that come after."""
+        return {
+            "application_id": self.application_id,
+            "driver_pod": self.driver,
+            "state": str(self.state),
+            "exit_code": self.exit_code,
+            "executors_seen": self.executors,
+            "seconds": dict(self.seconds),
+            "log_lines": self.log_lines,
+        }

@@ -1,0 +1,1 @@
+"""The face towards the triggerer: one trigger for all workloads."""

@@ -1,0 +1,101 @@
+"""Follow a launched run in the triggerer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from importlib import import_module
+from typing import Any, Self
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.hooks import kube
+from airflow_k8s_bigdata.kube.api import Api
+from airflow_k8s_bigdata.runs import flow
+from airflow_k8s_bigdata.runs.handle import Handle
+from airflow_k8s_bigdata.runs.policy import RunPolicy
+from airflow_k8s_bigdata.runs.sinks import LoggerSink
+from airflow_k8s_bigdata.workloads.base import Workload
+
+
+class RunTrigger(BaseTrigger):
+    """Follows a run to its end and fires one event: {"handle": ..., "outcome": ...} or {"error": text}.
+
+    Small and without secrets: it is stored in Airflow's database. The connection is looked up where it runs.
+
+    :param handle: `Handle.to_json()`.
+    :param workload: `{"class": "module:Name", ...}` with what that class's `from_json` reads.
+    :param policy: `RunPolicy.to_json()`.
+    :param kubernetes_conn_id: as in the operator.
+    """
+
+    def __init__(
+        self,
+        *,
+        handle: Mapping[str, Any],
+        workload: Mapping[str, Any],
+        policy: Mapping[str, Any],
+        kubernetes_conn_id: str,
+    ) -> None:
+        super().__init__()
+        self.handle = handle
+        self.workload = workload
+        self.policy = policy
+        self.kubernetes_conn_id = kubernetes_conn_id
+
+    @classmethod
+    def of(cls, handle: Handle, workload: Workload, *, policy: RunPolicy, kubernetes_conn_id: str) -> Self:
+        """The trigger for a run that was launched."""
+        kind = type(workload)
+        return cls(
+            handle=handle.to_json(),
+            workload={"class": f"{kind.__module__}:{kind.__qualname__}", **workload.to_json()},
+            policy=policy.to_json(),
+            kubernetes_conn_id=kubernetes_conn_id,
+        )
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, as Airflow stores them."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "handle": dict(self.handle),
+                "workload": dict(self.workload),
+                "policy": dict(self.policy),
+                "kubernetes_conn_id": self.kubernetes_conn_id,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Follow the run; its log lines go to the task's log."""
+        yield TriggerEvent(await self._follow())
+
+    async def _follow(self) -> dict[str, Any]:
+        handle = Handle.from_json(self.handle)
+        logger: logging.Logger = self.log
+        try:
+            cluster = await kube.lookup_async(self.kubernetes_conn_id)
+            async with Api(cluster.access()) as api:
+                outcome = await flow.follow(
+                    api,
+                    _workload(self.workload),
+                    handle,
+                    sink=LoggerSink(logger),
+                    policy=RunPolicy.from_json(self.policy),
+                )
+        except errors.BigDataError as error:
+            return {"handle": handle.to_json(), "error": str(error)}
+        return {"handle": handle.to_json(), "outcome": outcome.to_json()}
+
+    async def on_kill(self) -> None:
+        """End the driver: somebody marked, cleared or removed the deferred task."""
+        cluster = await kube.lookup_async(self.kubernetes_conn_id)
+        async with Api(cluster.access()) as api:
+            await flow.kill(api, Handle.from_json(self.handle))
+
+
+def _workload(stored: Mapping[str, Any]) -> Workload:
+    module, _, name = str(stored["class"]).partition(":")
+    kind: type[Workload] = getattr(import_module(module), name)
+    return kind.from_json({key: value for key, value in stored.items() if key != "class"})
