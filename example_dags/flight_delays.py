@@ -14,12 +14,13 @@ from typing import Any
 from airflow.sdk import DAG, task
 
 from airflow_k8s_bigdata.operators.spark import SparkDriverOperator
-from airflow_k8s_bigdata.workloads.spark import Driver, Executor, SparkApplication
+from airflow_k8s_bigdata.workloads.spark import Driver, Executor, HostPath, SparkApplication, Volume
 
 PROGRAMS = Path(__file__).parent / "spark"
 # A folder that driver, executors and worker all see: on a laptop any; on a cluster use s3a:// or a shared claim.
 FOLDER = os.environ.get("FLIGHTS_FOLDER", "/var/tmp/flights")
 EXECUTORS = int(os.environ.get("FLIGHTS_EXECUTORS", "2"))
+DATA = Volume("flights", FOLDER, HostPath(FOLDER))
 
 
 def application(program: str) -> SparkApplication:
@@ -28,13 +29,11 @@ def application(program: str) -> SparkApplication:
         main=str(PROGRAMS / program),
         args=(FOLDER,),
         image="apache/spark:4.3.0-python3",
-        driver=Driver(memory="512m", service_account="spark"),
-        executor=Executor(instances=EXECUTORS, memory="512m"),
+        driver=Driver(memory="512m", service_account="spark", volumes=[DATA]),
+        executor=Executor(instances=EXECUTORS, memory="512m", volumes=[DATA]),
         conf={
-            "spark.kubernetes.driver.volumes.hostPath.flights.mount.path": FOLDER,
-            "spark.kubernetes.driver.volumes.hostPath.flights.options.path": FOLDER,
-            "spark.kubernetes.executor.volumes.hostPath.flights.mount.path": FOLDER,
-            "spark.kubernetes.executor.volumes.hostPath.flights.options.path": FOLDER,
+            "spark.kubernetes.driver.request.cores": "250m",
+            "spark.kubernetes.executor.request.cores": "250m",
             "spark.sql.shuffle.partitions": "4",
         },
     )

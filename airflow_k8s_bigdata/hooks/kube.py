@@ -33,7 +33,6 @@ class Cluster:
         """How `kube.api.Api` loads this cluster's configuration, again each time its credentials have expired."""
 
         async def load() -> Configuration:
-            from airflow.exceptions import AirflowException
             from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
             from kubernetes_asyncio.config import ConfigException
 
@@ -41,7 +40,7 @@ class Cluster:
             try:
                 async with hook.get_conn() as client:
                     configuration: Configuration = client.configuration
-            except (ConfigException, AirflowException, OSError, ValueError) as error:
+            except (ConfigException, compat.AirflowException, OSError, ValueError) as error:
                 raise errors.Unreachable(f"connection {self.conn_id!r} gives no access: {error}") from error
             if self._flag("disable_verify_ssl"):
                 configuration.verify_ssl = False

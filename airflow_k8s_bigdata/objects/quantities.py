@@ -6,11 +6,11 @@ import re
 from decimal import Decimal
 
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE]))?")
-_SCALE = {
-    None: Decimal(1),
-    **{unit: Decimal(10) ** power for unit, power in zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True)},
-    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)},
+_DECIMAL = {
+    unit: Decimal(10) ** power for unit, power in zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True)
 }
+_BINARY = {f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)}
+_SCALE: dict[str | None, Decimal] = {None: Decimal(1), **_DECIMAL, **_BINARY}
 
 
 def parse(quantity: str | int | float) -> Decimal:
@@ -19,7 +19,8 @@ def parse(quantity: str | int | float) -> Decimal:
     if match is None:
         raise ValueError(f"not a Kubernetes quantity: {quantity!r}")
     number, exponent, unit = match.groups()
-    return Decimal(number + (exponent or "")) * _SCALE[unit]
+    value: Decimal = Decimal(number + (exponent or "")) * _SCALE[unit]
+    return value
 
 
 def show_bytes(value: Decimal | int) -> str:

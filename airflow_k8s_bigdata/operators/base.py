@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube
 from airflow_k8s_bigdata.kube.api import Api
+from airflow_k8s_bigdata.objects import diagnosis
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs import blocking, flow
 from airflow_k8s_bigdata.runs.handle import Handle
@@ -205,12 +206,11 @@ def instance() -> str:
 
 def failure_text(outcome: Outcome) -> str:
     """The message of a failed run: how it ended, why, what to do, and the driver's last words."""
-    lines = [f"driver {outcome.driver} {outcome.state}: {outcome.message}"]
-    if outcome.exit_code is not None:
-        lines[0] += f" (exit code {outcome.exit_code})"
+    end = f"driver {outcome.driver} {outcome.state}"
+    code = f" (exit code {outcome.exit_code})" if outcome.exit_code is not None else ""
+    lines = [f"{end}: {outcome.message}{code}"]
     if outcome.diagnosis is not None:
-        lines += [f"{outcome.diagnosis.category}: {outcome.diagnosis.summary}", *outcome.diagnosis.evidence]
-        lines.append(f"What to do: {outcome.diagnosis.advice}")
+        lines += diagnosis.summary_lines(outcome.diagnosis)
     if outcome.log_tail:
         lines += ["The driver's last lines:", *outcome.log_tail]
     return "\n".join(lines)

@@ -38,6 +38,6 @@ class SparkDriverOperator(WorkloadOperator):
         if not isinstance(self.application, SparkApplication):
             raise errors.SpecError("application", "must be a SparkApplication", type(self.application).__name__)
         application = self.application
-        namespace = self.namespace or application.conf.get(NAMESPACE) or default_namespace or "default"
+        namespace = str(self.namespace or application.conf.get(NAMESPACE) or default_namespace or "default")
         conf = {**application.conf, NAMESPACE: namespace}
         return dataclasses.replace(application, conf=conf).checked(), namespace

@@ -11,7 +11,8 @@ from datetime import datetime
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import logs, watching
 from airflow_k8s_bigdata.kube.api import Api, Sleep
-from airflow_k8s_bigdata.objects.loglines import Record
+from airflow_k8s_bigdata.objects import pods, redaction
+from airflow_k8s_bigdata.objects.loglines import Batch
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
@@ -51,9 +52,10 @@ class Follower:
         try:
             await self._first_list(watch)
             verdict = await self._until_terminal(watch)
-            self._ended.set()
             await self._drain()
-            if verdict.phase is Phase.FAILED:
+            if verdict.phase is Phase.FAILED or self._told_to_stop():
+                # What Kubernetes did to the driver stands in events; they also tell an exit code 0 that a program
+                # gave when it was stopped from outside, which is no success.
                 await self._collect_events()
                 verdict = self._judge()
             return self._outcome(verdict)
@@ -125,6 +127,8 @@ class Follower:
             verdict = self._judge()
             self._say(verdict)
             self._follow_logs(verdict.logs)
+            if verdict.terminal or verdict.phase is Phase.DRAINING:
+                self._ended.set()
             if verdict.terminal:
                 return verdict
             await self._wait(verdict.deadline)
@@ -132,12 +136,15 @@ class Follower:
                 await watch  # it ends with an error only
 
     def _judge(self) -> Verdict:
-        return self._workload.judge(self._snapshot, self._api.now())
+        return self._workload.judge(self._snapshot, self._api.now(), deadlines=self._policy.deadlines)
 
     async def _wait(self, deadline: datetime | None) -> None:
         seconds = None if deadline is None else max(0.05, (deadline - self._api.now()).total_seconds())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), seconds)
+
+    def _told_to_stop(self) -> bool:
+        return self._snapshot.driver_gone or bool((self._snapshot.driver or {})["metadata"].get("deletionTimestamp"))
 
     def _say(self, verdict: Verdict) -> None:
         if not self._phases or self._phases[-1][0] is not verdict.phase:
@@ -156,13 +163,26 @@ class Follower:
                 self._sources[source] = asyncio.create_task(self._follow_log(source))
 
     async def _follow_log(self, source: LogSource) -> None:
-        async def emit(records: Sequence[Record]) -> None:
-            for record in records:
-                self._log_lines += record.lines
-                self._snapshot.log_tail.extend(record.text.splitlines())
-            await self._sink.records(source.container, records)
+        async def emit(batch: Batch) -> None:
+            for record in batch.records:
+                if not record.note:
+                    self._log_lines += record.lines
+                    self._snapshot.log_tail.extend(record.shown().splitlines())
+            await self._sink.records(source.container, batch.records)
 
-        await logs.follow(self._api, self._handle.namespace, source, emit=emit, ended=self._ended, sleep=self._sleep)
+        await logs.follow(
+            self._api,
+            self._handle.namespace,
+            source,
+            emit=emit,
+            ended=self._ended,
+            started=self._container_started(source),
+            sleep=self._sleep,
+        )
+
+    def _container_started(self, source: LogSource) -> datetime | None:
+        container = pods.container(self._snapshot.driver or {}, source.container)
+        return container.started if container else None
 
     async def _drain(self) -> None:
         if not self._sources:
@@ -186,6 +206,7 @@ class Follower:
         failed = verdict.phase is Phase.FAILED
         state = (State.LOST if verdict.lost else State.FAILED) if failed else State.SUCCEEDED
         tail = list(self._snapshot.log_tail)[-self._policy.tail_lines :] if failed else []
+        secrets = redaction.secret_values(self._snapshot.driver or {})
         return Outcome(
             state=state,
             driver=self._handle.driver,
@@ -195,7 +216,7 @@ class Follower:
             executors=len(self._snapshot.executors_seen),
             seconds=self._seconds_per_phase(),
             diagnosis=verdict.diagnosis,
-            log_tail=tuple(tail),
+            log_tail=tuple(redaction.redact(line, secrets) for line in tail),
             log_lines=self._log_lines,
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.objects.deadlines import Deadlines
 
 
 class Cleanup(enum.StrEnum):
@@ -26,11 +27,13 @@ class RunPolicy:
     """How a run is treated.
 
     :param cleanup: see `Cleanup`; "keep_failed" by default: evidence stays, success leaves nothing.
+    :param deadlines: how long the run may stay in each phase.
     :param drain_seconds: how long the end of the run may wait for the last log lines.
     :param tail_lines: how many of the driver's last log lines a failure repeats.
     """
 
     cleanup: Cleanup = Cleanup.KEEP_FAILED
+    deadlines: Deadlines = Deadlines()
     drain_seconds: float = 60.0
     tail_lines: int = 30
 
@@ -42,9 +45,15 @@ class RunPolicy:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
-        return {"cleanup": str(self.cleanup), "drain_seconds": self.drain_seconds, "tail_lines": self.tail_lines}
+        return {
+            "cleanup": str(self.cleanup),
+            "deadlines": self.deadlines.to_json(),
+            "drain_seconds": self.drain_seconds,
+            "tail_lines": self.tail_lines,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`; what an older release did not write has its default."""
-        return cls(**{**data, "cleanup": Cleanup(data.get("cleanup", Cleanup.KEEP_FAILED))})
+        cleanup = Cleanup(data.get("cleanup", Cleanup.KEEP_FAILED))
+        return cls(**{**data, "cleanup": cleanup, "deadlines": Deadlines.from_json(data.get("deadlines") or {})})

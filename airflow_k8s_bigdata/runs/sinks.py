@@ -33,4 +33,4 @@ class LoggerSink:
         """One log record per batch and level; `source` is left out, the driver's log being the task's log."""
         del source
         for record in records:
-            self._logger.log(record.level, "%s", record.text)
+            self._logger.log(record.level, "%s", record.shown())

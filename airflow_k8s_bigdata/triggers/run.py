@@ -38,7 +38,7 @@ class RunTrigger(BaseTrigger):
         policy: Mapping[str, Any],
         kubernetes_conn_id: str,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.handle = handle
         self.workload = workload
         self.policy = policy
@@ -69,11 +69,11 @@ class RunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Follow the run; its log lines go to the task's log."""
-        yield TriggerEvent(await self._follow())
+        yield TriggerEvent(await self._follow())  # type: ignore[no-untyped-call]
 
     async def _follow(self) -> dict[str, Any]:
         handle = Handle.from_json(self.handle)
-        logger: logging.Logger = self.log
+        logger: logging.Logger = self.log  # type: ignore[assignment]
         try:
             cluster = await kube.lookup_async(self.kubernetes_conn_id)
             async with Api(cluster.access()) as api:

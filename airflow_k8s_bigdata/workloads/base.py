@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, Self
 
+from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
@@ -41,7 +42,7 @@ class Manifests:
     before: tuple[Object, ...] = ()
     owned: tuple[Object, ...] = ()
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Object]:
         yield from (*self.before, self.main, *self.owned)
 
 
@@ -82,7 +83,10 @@ class Verdict:
 
 
 class Workload(Protocol):
-    """A thing to run. It travels through Airflow's database as class path and JSON: no secret in it but by reference."""
+    """A thing to run.
+
+    It travels through Airflow's database as class path and JSON, with no secret in it but by reference.
+    """
 
     def checked(self) -> Self:
         """The same workload, its values validated after templating. Raises SpecError."""
@@ -90,8 +94,8 @@ class Workload(Protocol):
     def manifests(self, identity: Identity | None = None) -> Manifests:
         """The objects to create. Raises SpecError."""
 
-    def judge(self, snapshot: Snapshot, now: datetime) -> Verdict:
-        """What the state means."""
+    def judge(self, snapshot: Snapshot, now: datetime, *, deadlines: Deadlines | None = None) -> Verdict:
+        """What the state means at a moment; `deadlines` None: the defaults."""
 
     def to_json(self) -> Mapping[str, Any]:
         """What `from_json` needs to judge a run that was launched: not more than that."""

@@ -1,0 +1,82 @@
+"""`python -m airflow_k8s_bigdata.localkube`: serve until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from airflow_k8s_bigdata.localkube.cluster import CannotStart, Cluster, Settings
+from airflow_k8s_bigdata.localkube.images import ImageConfigError
+from airflow_k8s_bigdata.localkube.quantities import parse_quantity
+from airflow_k8s_bigdata.localkube.sandbox import SandboxUnavailable
+
+
+def _memory_of_machine() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _bytes(text: str) -> int:
+    try:
+        return int(parse_quantity(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write it as 8Gi or 512Mi") from None
+
+
+def _settings(arguments: list[str] | None) -> Settings:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_k8s_bigdata.localkube",
+        description="A Kubernetes API on 127.0.0.1 whose pods are sandboxed processes: for laptops and CI.",
+    )
+    parser.add_argument("--data-dir", type=Path, required=True, help="kubeconfig, logs, claims and state go here")
+    parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
+    parser.add_argument("--cpus", type=float, default=float(os.cpu_count() or 1), help="cores that pods may ask for")
+    parser.add_argument("--memory", type=_bytes, default=_memory_of_machine(), help="memory that pods may ask for: 8Gi")
+    parser.add_argument(
+        "--namespace",
+        action="append",
+        default=[],
+        help="make it at the start, with a service account `spark`; may be given several times",
+    )
+    parser.add_argument("--image-config", type=Path, help="rules from image names to what runs (YAML)")
+    given = parser.parse_args(arguments)
+    return Settings(
+        data_dir=given.data_dir.absolute(),
+        port=given.port,
+        cpus=given.cpus,
+        memory=given.memory,
+        namespaces=tuple(given.namespace),
+        image_config=given.image_config,
+    )
+
+
+async def _serve(settings: Settings) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    cluster = Cluster(settings)
+    await cluster.start()
+    print(f"localkube ready: {cluster.url} kubeconfig={cluster.kubeconfig}", flush=True)
+    await stopped.wait()
+    await cluster.stop()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run localkube; returns the exit code: 0 after a signal, 1 when it could not start."""
+    settings = _settings(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        asyncio.run(_serve(settings))
+    except (CannotStart, ImageConfigError, SandboxUnavailable) as error:
+        print(f"localkube: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

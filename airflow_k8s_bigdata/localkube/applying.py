@@ -1,0 +1,317 @@
+"""Server-side apply: who owns which field, and the merge of an applied configuration into the stored object.
+
+A field's path is a tuple of the steps that `managedFields` writes: `f:name` for a field, `k:{"name":"x"}` for an item
+of a list with keys, `v:"x"` for a member of a set, and a last `.` for the item itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_k8s_bigdata.localkube.statuses import ApiError, failure
+from airflow_k8s_bigdata.localkube.store import Object, copied
+
+Path = tuple[str, ...]
+Leaves = dict[Path, Any]
+
+# Lists whose items have keys (x-kubernetes-list-map-keys), by the list's field name; ports are told by their items.
+_LIST_KEYS: dict[str, tuple[str, ...]] = {
+    "containers": ("name",),
+    "initContainers": ("name",),
+    "ephemeralContainers": ("name",),
+    "volumes": ("name",),
+    "env": ("name",),
+    "imagePullSecrets": ("name",),
+    "resourceClaims": ("name",),
+    "volumeMounts": ("mountPath",),
+    "volumeDevices": ("devicePath",),
+    "hostAliases": ("ip",),
+    "podIPs": ("ip",),
+    "hostIPs": ("ip",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+    "conditions": ("type",),
+    "addresses": ("type",),
+    "ownerReferences": ("uid",),
+}
+_SETS = {"finalizers", "podCIDRs"}
+# Maps and structs that are owned as a whole (x-kubernetes-map-type: atomic).
+_ATOMIC = {"nodeSelector", "selector", "fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "roleRef"}
+_SYSTEM_METADATA = {
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+    "selfLink",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """One owner of fields: its name, `Apply` or `Update`, the API version it wrote in, and the subresource if any."""
+
+    name: str
+    operation: str
+    api_version: str
+    subresource: str = ""
+
+
+def leaves(obj: Object) -> Leaves:
+    """Every field that can be owned, with its value."""
+    found: Leaves = {}
+    for key, value in obj.items():
+        if key == "metadata":
+            own = {name: each for name, each in value.items() if name not in _SYSTEM_METADATA}
+            _collect(own, ("f:metadata",), found)
+        elif key not in ("apiVersion", "kind"):
+            _collect_field(key, value, (), found)
+    return found
+
+
+def _collect(value: Object, path: Path, found: Leaves) -> None:
+    for key, each in value.items():
+        _collect_field(key, each, path, found)
+
+
+def _collect_field(key: str, value: Any, path: Path, found: Leaves) -> None:
+    here = (*path, f"f:{key}")
+    if isinstance(value, dict) and value and key not in _ATOMIC:
+        _collect(value, here, found)
+    elif isinstance(value, list) and key in _SETS:
+        for each in value:
+            found[*here, f"v:{json.dumps(each)}"] = each
+    elif (keys := _keys(key, value)) is not None:
+        for each in value:
+            item = (*here, _item_step(each, keys))
+            found[*item, "."] = None
+            _collect(each, item, found)
+    else:
+        found[here] = value
+
+
+def _keys(field: str, value: Any) -> tuple[str, ...] | None:
+    if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
+        return None
+    if field == "ports":
+        return ("containerPort", "protocol") if "containerPort" in value[0] else ("port", "protocol")
+    keys = _LIST_KEYS.get(field)
+    return keys if keys and all(keys[0] in each for each in value) else None
+
+
+def _item_step(item: Object, keys: tuple[str, ...]) -> str:
+    # The protocol of a port may be left out of what is applied and then means TCP.
+    values = {key: item.get(key, "TCP" if key == "protocol" else None) for key in keys}
+    return "k:" + json.dumps(values, separators=(",", ":"))
+
+
+def merged(live: Any, applied: Any, field: str = "") -> Any:
+    """The stored value with the applied one laid over it, item by item where lists have keys. Returns a new value."""
+    if isinstance(applied, dict) and isinstance(live, dict) and field not in _ATOMIC:
+        result = dict(live)
+        for key, value in applied.items():
+            result[key] = merged(live.get(key), value, key)
+        return result
+    if isinstance(applied, list) and isinstance(live, list):
+        if field in _SETS:
+            return live + [each for each in applied if each not in live]
+        keys = _keys(field, live + applied)
+        if keys is not None:
+            return _merged_items(live, applied, keys)
+    return copied(applied)
+
+
+def _merged_items(live: list[Object], applied: list[Object], keys: tuple[str, ...]) -> list[Object]:
+    wanted = {_item_step(each, keys): each for each in applied}
+    known = {_item_step(each, keys) for each in live}
+    kept = [merged(each, wanted.get(_item_step(each, keys), {})) for each in live]
+    return kept + [copied(each) for step, each in wanted.items() if step not in known]
+
+
+def without(obj: Object, paths: Iterable[Path]) -> Object:
+    """The object without some fields; a list item goes when its own "." is among them."""
+    result: Object = copied(obj)
+    # Longest first, so that an item's fields go before the item and empty parents can be tidied.
+    for path in sorted(paths, key=len, reverse=True):
+        _remove(result, path)
+    return result
+
+
+def _remove(obj: Any, path: Path) -> None:
+    if not path:
+        return
+    step, rest = path[0], path[1:]
+    if step.startswith("f:") and isinstance(obj, dict):
+        key = step[2:]
+        if not rest:
+            obj.pop(key, None)
+        elif key in obj:
+            _remove_below(obj, key, rest)
+
+
+def _remove_below(obj: Object, key: str, rest: Path) -> None:
+    value = obj[key]
+    if isinstance(value, dict):
+        _remove(value, rest)
+    elif isinstance(value, list):
+        step = rest[0]
+        if step.startswith("v:"):
+            obj[key] = [each for each in value if json.dumps(each) != step[2:]]
+        elif step.startswith("k:"):
+            _remove_from_item(obj, key, json.loads(step[2:]), rest[1:])
+    if obj[key] in ({}, []):
+        del obj[key]
+
+
+def _remove_from_item(obj: Object, key: str, item_keys: Object, rest: Path) -> None:
+    for item in obj[key]:
+        if all(item.get(name, value) == value for name, value in item_keys.items()):
+            if rest == (".",):
+                obj[key] = [each for each in obj[key] if each is not item]
+            elif rest[0].removeprefix("f:") not in item_keys:
+                _remove(item, rest)
+            return
+
+
+# managedFields
+
+
+def owners(obj: Object) -> dict[Manager, set[Path]]:
+    """Who owns which fields, read from the object's managedFields."""
+    found = {}
+    for entry in obj["metadata"].get("managedFields") or ():
+        manager = Manager(
+            entry.get("manager", ""),
+            entry.get("operation", "Update"),
+            entry.get("apiVersion", ""),
+            entry.get("subresource", ""),
+        )
+        found[manager] = set(_paths(entry.get("fieldsV1") or {}, ()))
+    return found
+
+
+def _paths(tree: Object, path: Path) -> Iterable[Path]:
+    for step, below in tree.items():
+        if below:
+            yield from _paths(below, (*path, step))
+        else:
+            yield (*path, step)
+
+
+def _tree(paths: Iterable[Path]) -> Object:
+    tree: Object = {}
+    for path in sorted(paths):
+        at = tree
+        for step in path:
+            at = at.setdefault(step, {})
+    return tree
+
+
+def write_owners(obj: Object, owned: dict[Manager, set[Path]], now: str) -> None:
+    """Set the object's managedFields. An entry that did not change keeps its time."""
+    before = {
+        (each.get("manager"), each.get("operation"), each.get("subresource", "")): each
+        for each in obj["metadata"].get("managedFields") or ()
+    }
+    entries = []
+    for manager, paths in owned.items():
+        if not paths:
+            continue
+        tree = _tree(paths)
+        old = before.get((manager.name, manager.operation, manager.subresource))
+        entry: Object = {
+            "manager": manager.name,
+            "operation": manager.operation,
+            "apiVersion": manager.api_version,
+            "time": old["time"] if old and old.get("fieldsV1") == tree else now,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": tree,
+        }
+        if manager.subresource:
+            entry["subresource"] = manager.subresource
+        entries.append(entry)
+    obj["metadata"].pop("managedFields", None)
+    if entries:
+        obj["metadata"]["managedFields"] = entries
+
+
+def track_update(old: Object | None, new: Object, manager: Manager, now: str) -> None:
+    """Note in `new` that a manager changed what differs from `old`: an update takes fields from their owners."""
+    before, after = leaves(old) if old else {}, leaves(new)
+    changed = {path for path, value in after.items() if path not in before or before[path] != value}
+    gone = {path for path in before if path not in after}
+    owned = owners(old) if old else {}
+    if old:
+        new["metadata"].pop("managedFields", None)
+        if "managedFields" in old["metadata"]:
+            new["metadata"]["managedFields"] = old["metadata"]["managedFields"]
+    if not changed and not gone:
+        return
+    owned = {each: (paths - gone if each == manager else paths - gone - changed) for each, paths in owned.items()}
+    owned[manager] = owned.get(manager, set()) | changed
+    write_owners(new, owned, now)
+
+
+def apply(live: Object, applied: Object, manager: Manager, *, force: bool, now: str) -> Object:
+    """The object after a manager applied a configuration: its former fields that are no longer in it go.
+
+    Raises ApiError (409) when other managers own a field with another value and `force` is not set.
+    """
+    wanted, current = leaves(applied), leaves(live)
+    owned = owners(live)
+    former = owned.get(manager, set())
+    others = {each: paths for each, paths in owned.items() if each != manager}
+    disputed = {
+        each: {path for path in paths if path in wanted and wanted[path] != current.get(path)}
+        for each, paths in others.items()
+    }
+    disputed = {each: paths for each, paths in disputed.items() if paths}
+    if disputed and not force:
+        raise _conflicts(disputed)
+    others = {each: paths - disputed.get(each, set()) for each, paths in others.items()}
+    kept = set().union(*others.values()) if others else set()
+    base = {key: value for key, value in applied.items() if key not in ("apiVersion", "kind")}
+    result: Object = without(merged(live, base), former - set(wanted) - kept)
+    # What the configuration says of the object's identity is a precondition, not a change.
+    result["metadata"] |= {key: live["metadata"][key] for key in _SYSTEM_METADATA if key in live["metadata"]}
+    write_owners(result, {**others, manager: set(wanted)}, now)
+    return result
+
+
+def _conflicts(disputed: dict[Manager, set[Path]]) -> ApiError:
+    causes = []
+    for manager, paths in disputed.items():
+        who = f'conflict with "{manager.name}"'
+        if manager.subresource:
+            who += f' with subresource "{manager.subresource}"'
+        if manager.operation == "Update":
+            who += f" using {manager.api_version}"
+        causes += [
+            {"reason": "FieldManagerConflict", "message": who, "field": _readable(path)} for path in sorted(paths)
+        ]
+    if len(causes) == 1:
+        text = f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    else:
+        lines = "".join(f"\n- {cause['field']}" for cause in causes)
+        text = f"Apply failed with {len(causes)} conflicts: {causes[0]['message']}:{lines}"
+    return ApiError(failure(409, "Conflict", text, {"causes": causes}))
+
+
+def _readable(path: Path) -> str:
+    """A path as people read it: `.spec.containers[name="main"].image`."""
+    text = ""
+    for step in path:
+        if step.startswith("f:"):
+            text += f".{step[2:]}"
+        elif step.startswith("k:"):
+            inner = ",".join(f"{key}={json.dumps(value)}" for key, value in json.loads(step[2:]).items())
+            text += f"[{inner}]"
+        elif step.startswith("v:"):
+            text += f"[{step[2:]}]"
+    return text

@@ -1,0 +1,118 @@
+"""HTTP for the API: reading bodies, writing answers, and turning refusals into Status bodies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import yaml
+from aiohttp import web
+
+from airflow_k8s_bigdata.localkube.protobuf import MEDIA_TYPE as PROTOBUF
+from airflow_k8s_bigdata.localkube.protobuf import decode_protobuf
+from airflow_k8s_bigdata.localkube.statuses import ApiError, bad_request, too_large, unsupported_media
+from airflow_k8s_bigdata.localkube.store import Object
+from airflow_k8s_bigdata.localkube.views import encode
+
+MAX_BODY = 3 * 1024 * 1024
+BODY_TYPES = ["application/json", "application/yaml", PROTOBUF]
+
+
+def answer(
+    body: Any, status: int = 200, media_type: str = "application/json", headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """An answer with a JSON or YAML body, ended by a line end as the API server does."""
+    if media_type == "application/yaml":
+        data = yaml.safe_dump(msgspec.to_builtins(body), sort_keys=False).encode()
+    else:
+        data = encode(body) + b"\n"
+    no_cache = {"Cache-Control": "no-cache, private"}
+    return web.Response(body=data, status=status, content_type=media_type, headers=no_cache | dict(headers or {}))
+
+
+def refusal(error: ApiError) -> web.Response:
+    """The answer that an ApiError stands for."""
+    return answer(error.status, error.code, headers=error.headers)
+
+
+def page_not_found() -> web.Response:
+    """What the API server says of a path that leads to no group at all."""
+    return web.Response(text="404 page not found\n", status=404)
+
+
+def warnings_header(warnings: tuple[str, ...]) -> dict[str, str]:
+    """The Warning header (RFC 7234, code 299) that kubectl prints."""
+    return {"Warning": ", ".join(f"299 - {json.dumps(each)}" for each in warnings)} if warnings else {}
+
+
+def media_type(request: web.Request) -> str:
+    """The body's media type without its parameters; "" when none was given."""
+    given: str = request.headers.get("Content-Type", "")
+    return given.partition(";")[0].strip().lower()
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body. Raises ApiError (413)."""
+    try:
+        return bytes(await request.read())
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large() from None
+
+
+def parse_body(data: bytes, media: str) -> Any:
+    """A body as data: YAML where the type says so, else JSON. Raises ApiError (400)."""
+    if media.endswith("yaml"):
+        try:
+            return yaml.safe_load(data)
+        except yaml.YAMLError as error:
+            raise bad_request(f"error parsing YAML: {error}") from None
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise bad_request(f"the body of the request is no JSON: {error}") from None
+
+
+_GO_TYPE_META = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
+
+
+async def read_object(request: web.Request, kind: str) -> Object:
+    """The object in a POST's or PUT's body. Raises ApiError: 400, 413, 415."""
+    media = media_type(request)
+    if media and media not in BODY_TYPES:
+        raise unsupported_media(media, BODY_TYPES)
+    data = await read_body(request)
+    if media == PROTOBUF:
+        return decode_protobuf(data)
+    try:
+        body = parse_body(data, media)
+    except ApiError as error:
+        raise _unrecognized(kind, str(error), data) from None
+    if not isinstance(body, dict):
+        names = {str: "string", list: "array", int: "number", float: "number", bool: "bool", type(None): "null"}
+        why = f"json: cannot unmarshal {names[type(body)]} into Go value of type {_GO_TYPE_META}"
+        raise _unrecognized(kind, why, data)
+    return body
+
+
+def _unrecognized(kind: str, why: str, data: bytes) -> ApiError:
+    shown = data[:1024].hex()
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error:"
+        f" {why} ({shown})"
+    )
+
+
+async def read_options(request: web.Request) -> Object:
+    """The DeleteOptions in a DELETE's body, {} when there is none. Raises ApiError: 400, 413."""
+    data = await read_body(request)
+    if not data.strip():
+        return {}
+    media = media_type(request)
+    body = decode_protobuf(data) if media == PROTOBUF else parse_body(data, media)
+    if not isinstance(body, dict):
+        raise bad_request("the body of a DELETE must be an object of kind DeleteOptions")
+    return body

@@ -1,0 +1,180 @@
+"""The node half of localkube: everything that makes pods of the store run."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from airflow_k8s_bigdata.localkube import podlogs
+from airflow_k8s_bigdata.localkube.cgroups import Cgroups
+from airflow_k8s_bigdata.localkube.claims import Claims
+from airflow_k8s_bigdata.localkube.container import Container
+from airflow_k8s_bigdata.localkube.events import EventRecorder, stamp
+from airflow_k8s_bigdata.localkube.images import ImageRules
+from airflow_k8s_bigdata.localkube.kubelet import Kubelet
+from airflow_k8s_bigdata.localkube.machine import Machine, NodeSettings, Pace
+from airflow_k8s_bigdata.localkube.nodes import DEFAULT_NAME, VirtualNode, node_object
+from airflow_k8s_bigdata.localkube.podlogs import LogOptions, LogUnavailable
+from airflow_k8s_bigdata.localkube.sandbox import Bubblewrap
+from airflow_k8s_bigdata.localkube.scheduler import Scheduler
+from airflow_k8s_bigdata.localkube.store import Store
+
+__all__ = ["LogOptions", "LogUnavailable", "Node", "NodeSettings", "Pace", "VirtualNode"]
+
+Object = dict[str, Any]
+
+
+class Node:
+    """The scheduler, the kubelet and the node object of one localkube.
+
+    :param issue_token: (namespace, service account, pod uid) -> a token for the API.
+    :param pace: the kubelet's waits; tests pass shorter ones.
+    :param now: the clock of everything that is written.
+    :raises ImageConfigError: when the image configuration is wrong.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: NodeSettings,
+        issue_token: Callable[[str, str, str], str],
+        *,
+        pace: Pace | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._issue_token = issue_token
+        self._pace = pace or Pace()
+        self._now = now
+        self._sleep = sleep
+        self._images = ImageRules(settings.image_config)
+        self._machine: Machine | None = None
+        self._kubelet: Kubelet | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Register the node and begin to schedule and run pods. Raises SandboxUnavailable."""
+        bubblewrap = await asyncio.to_thread(Bubblewrap.find)
+        data = self._settings.data_dir
+        data.mkdir(parents=True, exist_ok=True)
+        data.chmod(0o700)
+        claims = Claims(self._store, data / "claims")
+        claims.register()
+        self._machine = Machine(
+            store=self._store,
+            settings=self._settings,
+            images=self._images,
+            bubblewrap=bubblewrap,
+            cgroups=Cgroups(),
+            claims=claims,
+            events=EventRecorder(self._store, self._now, "kubelet", DEFAULT_NAME),
+            issue_token=self._issue_token,
+            now=self._now,
+            pace=self._pace,
+            sleep=self._sleep,
+        )
+        self._register(self._machine)
+        self._clear_folders()
+        self._kubelet = Kubelet(self._machine)
+        scheduler = Scheduler(self._store, self._now, claims.bind)
+        self._tasks = [asyncio.create_task(self._kubelet.run()), asyncio.create_task(scheduler.run())]
+
+    async def stop(self) -> None:
+        """Stop scheduling and kill every process of every pod."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._machine is not None:
+            self._machine.cgroups.close()
+
+    def log_stream(self, pod: Object, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """A container's log, to be iterated. Raises LogUnavailable at once when there is none."""
+        meta = pod["metadata"]
+        if not pod["spec"].get("nodeName"):
+            return _nothing()
+        machine = self._running()
+        status = _status_of(pod, container)
+        if status is None:
+            raise LogUnavailable(f"container {container} is not valid for pod {meta['name']}")
+        restart = int(status["restartCount"]) - (1 if options.previous else 0)
+        if options.previous and restart < 0:
+            raise LogUnavailable(f'previous terminated container "{container}" in pod "{meta["name"]}" not found')
+        waiting = status["state"].get("waiting")
+        if waiting and not options.previous:
+            if not status["lastState"]:
+                raise LogUnavailable(_still_waiting(container, meta["name"], waiting["reason"]))
+            restart -= 1
+        path = machine.log_path(meta["uid"], container, restart)
+        if not path.exists():
+            return _nothing()
+        running = self._running_container(meta["uid"], container)
+        writer = running.writer if running is not None and running.writer is not None else None
+        if writer is not None and (writer.closed or writer.path != path):
+            writer = None
+        return podlogs.read_log(
+            path, options, writer=writer, now=self._now(), linger=lambda: machine.sleep(machine.pace.log_end)
+        )
+
+    def _running(self) -> Machine:
+        if self._machine is None:
+            raise RuntimeError("the node has not been started")
+        return self._machine
+
+    def _running_container(self, uid: str, name: str) -> Container | None:
+        worker = self._kubelet.worker(uid) if self._kubelet is not None else None
+        containers = worker.containers if worker is not None else ()
+        return next((container for container in containers if container.state.name == name), None)
+
+    def _register(self, machine: Machine) -> None:
+        for virtual in self._settings.all_nodes:
+            node = node_object(virtual, machine.host_ip, stamp(self._now()))
+            if self._store.find("nodes", "", virtual.name) is None:
+                self._store.create("nodes", node)
+            else:
+                self._store.change("nodes", "", virtual.name, partial(_refresh, node))
+
+    def _clear_folders(self) -> None:
+        """Remove what is left of pods that are no longer in the store."""
+        known = {pod["metadata"]["uid"] for pod in self._store.list("pods")}
+        pods = self._settings.data_dir / "pods"
+        for folder in pods.iterdir() if pods.exists() else ():
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refresh(new: Object, old: Object) -> None:
+    """A node that was known before keeps what users set on it, such as being unschedulable."""
+    old["status"] = new["status"]
+
+
+def _status_of(pod: Object, container: str) -> Object | None:
+    """The container's status; one that has none yet is waiting, and an unknown name is None."""
+    spec, status = pod["spec"], pod.get("status") or {}
+    names = [c["name"] for kind in ("containers", "initContainers") for c in spec.get(kind) or ()]
+    if container not in names:
+        return None
+    for field in ("containerStatuses", "initContainerStatuses"):
+        for entry in status.get(field) or ():
+            if entry["name"] == container:
+                return dict(entry)
+    return {"restartCount": 0, "lastState": {}, "state": {"waiting": {"reason": "ContainerCreating"}}}
+
+
+def _still_waiting(container: str, pod: str, reason: str) -> str:
+    told = {
+        "ErrImagePull": "image can't be pulled",
+        "ImagePullBackOff": "trying and failing to pull image",
+    }.get(reason, reason)
+    return f'container "{container}" in pod "{pod}" is waiting to start: {told}'
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""

@@ -1,0 +1,264 @@
+"""The verbs on resources: from a request that is authorized to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import WSMsgType, web
+
+from airflow_k8s_bigdata.localkube.deleting import DeleteOptions, delete_options
+from airflow_k8s_bigdata.localkube.http import (
+    answer,
+    media_type,
+    page_not_found,
+    parse_body,
+    read_body,
+    read_object,
+    read_options,
+    warnings_header,
+)
+from airflow_k8s_bigdata.localkube.listing import list_objects
+from airflow_k8s_bigdata.localkube.podroutes import PodRoutes
+from airflow_k8s_bigdata.localkube.registry import APPLY, PATCH_TYPES, Registry, Target, WriteOptions, Written
+from airflow_k8s_bigdata.localkube.requests import RequestInfo
+from airflow_k8s_bigdata.localkube.resources import Catalog, Resource
+from airflow_k8s_bigdata.localkube.reviews import Reviews
+from airflow_k8s_bigdata.localkube.selectors import matcher
+from airflow_k8s_bigdata.localkube.statuses import (
+    bad_request,
+    method_not_allowed,
+    no_such_resource,
+    success,
+    unsupported_media,
+)
+from airflow_k8s_bigdata.localkube.store import Store
+from airflow_k8s_bigdata.localkube.tokens import User
+from airflow_k8s_bigdata.localkube.views import Views, shape_of, whole
+from airflow_k8s_bigdata.localkube.watching import Watcher, watch_request
+
+_REVIEWS = {
+    "selfsubjectreviews",
+    "tokenreviews",
+    "localsubjectaccessreviews",
+    "selfsubjectaccessreviews",
+    "selfsubjectrulesreviews",
+    "subjectaccessreviews",
+}
+
+
+Verb = Callable[[web.Request, Target], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Everything that requests on resources need."""
+
+    store: Store
+    catalog: Catalog
+    registry: Registry
+    views: Views
+    watcher: Watcher
+    reviews: Reviews
+    pods: PodRoutes
+
+    async def handle(self, request: web.Request, info: RequestInfo, user: User) -> web.StreamResponse:
+        """The answer to an authorized request. Raises ApiError."""
+        if not self.catalog.of(info.group, info.version):
+            return page_not_found()
+        resource = self.catalog.find(info.group, info.version, info.plural)
+        if resource is None:
+            raise no_such_resource()
+        namespace = info.namespace if resource.namespaced else ""
+        target = Target(resource, namespace, info.name, info.subresource)
+        if info.subresource:
+            return await self._subresource(request, info, target)
+        if info.verb not in resource.verbs:
+            raise method_not_allowed()
+        if resource.plural in _REVIEWS:
+            body = await read_object(request, resource.kind)
+            return answer(self.reviews.answer(target, body, user), 201)
+        verbs: dict[str, Verb] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+        return await verbs[info.verb](request, target)
+
+    # Reading
+
+    async def _get(self, request: web.Request, target: Target) -> web.Response:
+        shape, media = shape_of(request.headers.get("Accept", ""))
+        return answer(self.views.one(self.registry.get(target), target.resource, shape), media_type=media)
+
+    async def _list(self, request: web.Request, target: Target) -> web.Response:
+        shape, media = shape_of(request.headers.get("Accept", ""))
+        page = await list_objects(self.store, target, request.query)
+        return answer(self.views.page(page, target.resource, shape), media_type=media)
+
+    async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
+        shape, _ = shape_of(request.headers.get("Accept", ""))
+        batches = self.watcher.run(watch_request(target, shape, request.query))
+        async with contextlib.aclosing(batches):
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                return await _send_frames(request, batches)
+            return await _send_lines(request, batches)
+
+    # Writing
+
+    async def _create(self, request: web.Request, target: Target) -> web.Response:
+        body = await read_object(request, target.resource.kind)
+        if target.resource.plural == "bindings":
+            return self.pods.bind(target, body)
+        return self._written(request, target.resource, self.registry.create(target, body, _write_options(request)))
+
+    async def _update(self, request: web.Request, target: Target) -> web.Response:
+        body = await read_object(request, target.resource.kind)
+        return self._written(request, target.resource, self.registry.update(target, body, _write_options(request)))
+
+    async def _patch(self, request: web.Request, target: Target) -> web.Response:
+        media = media_type(request)
+        if media not in PATCH_TYPES:
+            raise unsupported_media(media, PATCH_TYPES)
+        body = parse_body(await read_body(request), media)
+        options = _write_options(request)
+        if media == APPLY:
+            if not isinstance(body, dict):
+                raise bad_request("the body of an apply patch must be an object")
+            written = self.registry.apply(target, body, options)
+        else:
+            written = self.registry.patch(target, body, media, options)
+        return self._written(request, target.resource, written)
+
+    def _written(self, request: web.Request, resource: Resource, written: Written) -> web.Response:
+        shape, media = shape_of(request.headers.get("Accept", ""))
+        body = self.views.one(written.object, resource, shape)
+        return answer(body, 201 if written.created else 200, media, warnings_header(written.warnings))
+
+    # Deleting
+
+    async def _delete(self, request: web.Request, target: Target) -> web.Response:
+        options = delete_options(await read_options(request), dict(request.query))
+        resource = target.resource
+        obj, gone = self.registry.deleter.delete(resource, target.namespace, target.name, options)
+        if resource.returns_deleted or not gone:
+            shape, media = shape_of(request.headers.get("Accept", ""))
+            return answer(self.views.one(obj, resource, shape), media_type=media)
+        details = {"name": target.name, "group": resource.group, "kind": resource.plural, "uid": obj["metadata"]["uid"]}
+        return answer(success({key: value for key, value in details.items() if value}))
+
+    async def _delete_collection(self, request: web.Request, target: Target) -> web.Response:
+        given = delete_options(await read_options(request), dict(request.query))
+        # Preconditions name one object: in a collection Kubernetes ignores them.
+        options = DeleteOptions(given.grace_seconds, given.propagation, dry_run=given.dry_run)
+        resource, query = target.resource, request.query
+        matches = matcher(query.get("labelSelector", ""), query.get("fieldSelector", ""), resource.key)
+        deleted = []
+        for obj in self.store.list(resource.key, target.namespace or None):
+            meta = obj["metadata"]
+            if matches and not matches(obj):
+                continue
+            deleted.append(self.registry.deleter.delete(resource, meta.get("namespace", ""), meta["name"], options)[0])
+        return answer(
+            {
+                "kind": resource.list_kind,
+                "apiVersion": resource.api_version,
+                "metadata": {"resourceVersion": str(self.store.revision)},
+                "items": [whole(each, resource) for each in deleted],
+            }
+        )
+
+    # Subresources
+
+    async def _subresource(self, request: web.Request, info: RequestInfo, target: Target) -> web.StreamResponse:
+        found = target.resource.subresource(info.subresource)
+        if found is None:
+            raise no_such_resource()
+        if info.verb not in found.verbs:
+            raise method_not_allowed()
+        own = target.resource.key == "pods" and info.subresource not in ("status", "resize", "ephemeralcontainers")
+        if own or info.subresource == "proxy":
+            return await self.pods.handle(request, info, target)
+        if info.subresource == "token":
+            return answer(self.reviews.token_request(target, await read_object(request, "TokenRequest")), 201)
+        if info.subresource == "scale":
+            return await self._scale(request, info, target)
+        verbs: dict[str, Verb] = {"get": self._get, "update": self._update, "patch": self._patch}
+        return await verbs[info.verb](request, target)
+
+    async def _scale(self, request: web.Request, info: RequestInfo, target: Target) -> web.Response:
+        owner = Target(target.resource, target.namespace, target.name)
+        obj = self.registry.get(owner)
+        if info.verb != "get":
+            body = parse_body(await read_body(request), media_type(request))
+            replicas = ((body or {}).get("spec") or {}).get("replicas", 0)
+            patch = {"spec": {"replicas": replicas}}
+            options = _write_options(request)
+            obj = self.registry.patch(owner, patch, "application/merge-patch+json", options).object
+        meta = {key: obj["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
+        spec = {"replicas": obj.get("spec", {}).get("replicas", 0)}
+        status = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
+        return answer(
+            {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status}
+        )
+
+
+def _write_options(request: web.Request) -> WriteOptions:
+    query = request.query
+    agent = request.headers.get("User-Agent", "").partition("/")[0]
+    dry_run = query.get("dryRun", "")
+    if dry_run not in ("", "All"):
+        raise bad_request(f'dryRun: Unsupported value: "{dry_run}": supported values: "All"')
+    return WriteOptions(
+        dry_run=dry_run == "All",
+        field_validation=query.get("fieldValidation") or "Warn",
+        # An apply must name its manager; others are named after their program, as the API server does.
+        manager=query.get("fieldManager") or ("" if media_type(request) == APPLY else agent),
+        force=query.get("force", "").lower() == "true",
+    )
+
+
+async def _send_lines(request: web.Request, batches: AsyncIterator[list[bytes]]) -> web.StreamResponse:
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+    response = web.StreamResponse(headers=headers)
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    async for batch in batches:
+        await response.write(b"\n".join(batch) + b"\n")
+    await response.write_eof()
+    return response
+
+
+async def _send_frames(request: web.Request, batches: AsyncIterator[list[bytes]]) -> web.StreamResponse:
+    """A watch over a WebSocket: one text frame for each event, as Spark's Java client asks for it."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+
+    async def send() -> None:
+        async for batch in batches:
+            for text in batch:
+                await socket.send_str(text.decode())
+
+    sender = asyncio.create_task(send())
+    reader = asyncio.create_task(_read_until_closed(socket))
+    try:
+        await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sender.cancel()
+        reader.cancel()
+        await asyncio.gather(sender, reader, return_exceptions=True)
+        await socket.close()
+    return socket
+
+
+async def _read_until_closed(socket: web.WebSocketResponse) -> None:
+    """Reading is what lets aiohttp answer pings and see the client's close."""
+    while (await socket.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+        pass

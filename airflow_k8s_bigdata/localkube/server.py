@@ -1,0 +1,158 @@
+"""The HTTPS server: who asks, may they, and where the request goes."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+
+from aiohttp import web
+
+from airflow_k8s_bigdata.localkube import discovery
+from airflow_k8s_bigdata.localkube.http import MAX_BODY, answer, page_not_found, refusal
+from airflow_k8s_bigdata.localkube.rbac import Attributes, Authorizer
+from airflow_k8s_bigdata.localkube.requests import RequestInfo, parse_request
+from airflow_k8s_bigdata.localkube.resources import Catalog
+from airflow_k8s_bigdata.localkube.routes import Routes
+from airflow_k8s_bigdata.localkube.statuses import (
+    ApiError,
+    forbidden,
+    forbidden_path,
+    internal,
+    method_not_allowed,
+    unauthorized,
+)
+from airflow_k8s_bigdata.localkube.store import Object
+from airflow_k8s_bigdata.localkube.tokens import ANONYMOUS, Tokens, User
+
+HOST = "127.0.0.1"
+log = logging.getLogger("localkube")
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on loopback; port 0 takes a free one. Raises OSError when the port is taken."""
+    return socket.create_server((HOST, port), backlog=512)
+
+
+class ApiServer:
+    """Serves the Kubernetes API on loopback."""
+
+    def __init__(self, catalog: Catalog, tokens: Tokens, authorizer: Authorizer, routes: Routes) -> None:
+        self._catalog = catalog
+        self._tokens = tokens
+        self._authorizer = authorizer
+        self._routes = routes
+        self._runner: web.AppRunner | None = None
+        self._address = ""
+
+    async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        """Serve on a socket that is bound already."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self.handle)
+        # A watcher that goes away must not leave its subscription behind: its handler is cancelled.
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener, ssl_context=context).start()
+        self._address = f"{HOST}:{listener.getsockname()[1]}"
+
+    async def stop(self) -> None:
+        """Stop listening and end every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """The answer to any request; every refusal is a Status."""
+        try:
+            user = self._authenticated(request)
+            info = parse_request(request.method, request.rel_url.raw_path, request.query)
+            self._authorize(user, info)
+            if info.plural:
+                return await self._routes.handle(request, info, user)
+            return self._plain(info)
+        except ApiError as error:
+            return refusal(error)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            log.exception("%s %s failed", request.method, request.path)
+            return refusal(internal(f"{type(error).__name__} in localkube; its log has the traceback"))
+
+    # Who
+
+    def _authenticated(self, request: web.Request) -> User:
+        header = request.headers.get("Authorization", "")
+        user = ANONYMOUS
+        if header:
+            scheme, _, token = header.partition(" ")
+            found = self._tokens.user(token.strip()) if scheme.lower() == "bearer" else None
+            if found is None:
+                raise unauthorized()
+            user = found
+        return self._impersonated(request, user)
+
+    def _impersonated(self, request: web.Request, user: User) -> User:
+        """The user that `kubectl --as` names, when the one who asks may impersonate."""
+        name = request.headers.get("Impersonate-User")
+        if not name:
+            return user
+        groups = tuple(request.headers.getall("Impersonate-Group", []))
+        wanted = [("users", name), *(("groups", group) for group in groups)]
+        for resource, each in wanted:
+            if not self._authorizer.allows(user, Attributes("impersonate", "", resource, "", each)):
+                why = (
+                    f'User "{user.name}" cannot impersonate resource "{resource}" in API group "" at the cluster scope'
+                )
+                raise forbidden(resource, each, why)
+        if name.startswith("system:serviceaccount:"):
+            namespace = name.split(":")[2]
+            groups += ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+        return User(name, (*groups, "system:authenticated"))
+
+    # May they
+
+    def _authorize(self, user: User, info: RequestInfo) -> None:
+        wanted = info.attributes
+        if self._authorizer.allows(user, wanted):
+            return
+        if wanted.path:
+            raise forbidden_path(user.name, wanted.verb, wanted.path)
+        scope = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
+        what = f'resource "{wanted.resource}" in API group "{wanted.group}"'
+        why = f'User "{user.name}" cannot {wanted.verb} {what} {scope}'
+        raise forbidden(wanted.resource, wanted.name, why, wanted.group)
+
+    # Paths that are no resource
+
+    def _plain(self, info: RequestInfo) -> web.StreamResponse:
+        if info.verb != "get":
+            raise method_not_allowed()
+        if info.path.split("/")[1] in ("healthz", "livez", "readyz"):
+            return web.Response(text="ok")
+        body = self._document([step for step in info.path.split("/") if step])
+        return page_not_found() if body is None else answer(body)
+
+    def _document(self, steps: list[str]) -> Object | None:
+        """The discovery document of a path, None when there is none."""
+        catalog = self._catalog
+        match steps:
+            case ["version"]:
+                found: Object | None = discovery.VERSION
+            case ["api"]:
+                found = discovery.api_versions(self._address)
+            case ["apis"]:
+                found = discovery.group_list(catalog)
+            case ["api", version] if catalog.of("", version):
+                found = discovery.resource_list(catalog, "", version)
+            case ["apis", group] if catalog.versions(group):
+                found = discovery.group(catalog, group)
+            case ["apis", group, version] if catalog.of(group, version):
+                found = discovery.resource_list(catalog, group, version)
+            case ["openapi", "v3"]:
+                found = discovery.openapi_index(catalog)
+            case ["openapi", "v3", "api", version] if catalog.of("", version):
+                found = discovery.openapi_document(catalog, "", version)
+            case ["openapi", "v3", "apis", group, version] if catalog.of(group, version):
+                found = discovery.openapi_document(catalog, group, version)
+            case _:
+                found = None
+        return found

@@ -1,0 +1,41 @@
+"""How long a run may stay in each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Limits of a run's phases, measured on the pods' own timestamps. None: no limit.
+
+    :param queued: from the driver pod's creation until it has a node (quota, gang scheduling, capacity).
+    :param starting: from then until its container runs (volumes, image pulls, init containers).
+    :param executors: from the driver's start until the first executor runs.
+    :param running: from the driver's start until its end.
+    :param stopped: from the end of the last executor, once Spark's context was stopped, until the driver's end: a JVM
+        that threads of the application keep alive would run for ever.
+    :param drain: how long after the driver's end its executors are waited for.
+    """
+
+    queued: timedelta | None = None
+    starting: timedelta | None = timedelta(minutes=15)
+    executors: timedelta | None = None
+    running: timedelta | None = None
+    stopped: timedelta | None = None
+    drain: timedelta = timedelta(seconds=30)
+
+    def to_json(self) -> dict[str, float | None]:
+        """Seconds, None for no limit."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: None if value is None else value.total_seconds() for name, value in values.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, float | None]) -> Self:
+        """The inverse of `to_json`; unknown names are left out, missing ones keep their default."""
+        known = {field.name for field in fields(cls)}
+        limits = {name: None if value is None else timedelta(seconds=value) for name, value in data.items()}
+        return cls(**{name: limit for name, limit in limits.items() if name in known})  # type: ignore[arg-type]

@@ -1,0 +1,120 @@
+"""The state of one run as the watch has told it so far: its driver, its executors, their events, its last log lines.
+
+Fed by lists and watch events in any order that the API allows; read by `Workload.judge`. It never asks anything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+Object = dict[str, Any]
+
+ENDED_KEPT = 64
+"""Last states kept of executors that are gone; a run with dynamic allocation may go through thousands."""
+
+EVENTS_KEPT = 1000
+"""Events kept; the oldest go first, those about the driver last."""
+
+
+def _version(obj: Object) -> int:
+    version = obj["metadata"].get("resourceVersion", "")
+    return int(version) if version.isdigit() else 0
+
+
+class Snapshot:
+    """The driver and the executors of one run.
+
+    :param driver_name: the driver pod's name.
+    :param driver_uid: its uid: a pod of the same name and another uid is somebody else's.
+    """
+
+    def __init__(self, driver_name: str, driver_uid: str) -> None:
+        self.driver_name = driver_name
+        self.driver_uid = driver_uid
+        self.driver: Object | None = None
+        """The driver's last known state, also after it is gone; None while it was never seen."""
+        self.driver_gone = False
+        """Whether the API has said that the driver no longer exists."""
+        self.executors: dict[str, Object] = {}
+        """Executor pods that exist, by uid."""
+        self.ended: deque[Object] = deque(maxlen=ENDED_KEPT)
+        """Last states of executor pods that are gone, oldest first."""
+        self.executors_seen: set[str] = set()
+        """Names of every executor pod that was ever seen."""
+        self.events: dict[str, Object] = {}
+        """Kubernetes Events about the run's pods, by uid."""
+        self.log_tail: deque[str] = deque(maxlen=200)
+        """The driver's last log lines, as far as they were read."""
+
+    def apply(self, type_: str, obj: Object) -> bool:
+        """Take in one watch event of a pod (ADDED, MODIFIED, DELETED). Returns whether anything changed."""
+        if obj["metadata"]["uid"] == self.driver_uid:
+            return self._apply_driver(type_, obj)
+        if obj["metadata"]["name"] == self.driver_name or _role(obj) == "driver" or self._foreign(obj):
+            return False
+        return self._apply_executor(type_, obj)
+
+    def _foreign(self, obj: Object) -> bool:
+        owners = [owner for owner in obj["metadata"].get("ownerReferences") or () if owner.get("kind") == "Pod"]
+        return bool(owners) and all(owner.get("uid") != self.driver_uid for owner in owners)
+
+    def _apply_driver(self, type_: str, obj: Object) -> bool:
+        if self.driver is not None and _version(obj) < _version(self.driver):
+            return False
+        changed = obj != self.driver or self.driver_gone != (type_ == "DELETED")
+        self.driver = obj
+        self.driver_gone = type_ == "DELETED"
+        return changed
+
+    def _apply_executor(self, type_: str, obj: Object) -> bool:
+        uid = obj["metadata"]["uid"]
+        for index, gone in enumerate(self.ended):
+            if gone["metadata"]["uid"] == uid:
+                # A list may have missed it before its DELETED event, which knows how it ended, arrives.
+                if _version(obj) <= _version(gone):
+                    return False
+                self.ended[index] = obj
+                return True
+        known = self.executors.get(uid)
+        if known is not None and _version(obj) < _version(known):
+            return False
+        self.executors_seen.add(obj["metadata"]["name"])
+        if type_ == "DELETED":
+            self.executors.pop(uid, None)
+            self.ended.append(obj)
+        else:
+            self.executors[uid] = obj
+        return obj != known or type_ == "DELETED"
+
+    def replace(self, pods: Iterable[Object]) -> bool:
+        """Take in a whole, current list of the run's pods: what is not on it is gone. Returns whether anything changed.
+
+        The driver was created before anybody follows it, so a list without it means that it is gone, seen or not.
+        """
+        listed = {pod["metadata"]["uid"]: pod for pod in pods}
+        changed = False
+        for pod in listed.values():
+            changed = self.apply("MODIFIED", pod) or changed
+        for uid in [uid for uid in self.executors if uid not in listed]:
+            self.ended.append(self.executors.pop(uid))
+            changed = True
+        if self.driver_uid not in listed and not self.driver_gone:
+            self.driver_gone = changed = True
+        return changed
+
+    def add_event(self, event: Object) -> bool:
+        """Take in a Kubernetes Event about one of the pods. Returns whether it was new or changed."""
+        uid = event["metadata"]["uid"]
+        if self.events.get(uid, {}).get("metadata", {}).get("resourceVersion") == event["metadata"]["resourceVersion"]:
+            return False
+        self.events[uid] = event
+        if len(self.events) > EVENTS_KEPT:
+            about = ((uid, (kept.get("involvedObject") or {}).get("uid")) for uid, kept in self.events.items())
+            del self.events[next((uid for uid, pod in about if pod != self.driver_uid), next(iter(self.events)))]
+        return True
+
+
+def _role(pod: Object) -> str:
+    return str((pod["metadata"].get("labels") or {}).get("spark-role", ""))

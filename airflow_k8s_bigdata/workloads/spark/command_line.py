@@ -1,0 +1,188 @@
+"""spark-submit's command line, as SparkSubmitArguments reads it. Text in, plain values out; no file is opened here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from airflow_k8s_bigdata.errors import SpecError
+from airflow_k8s_bigdata.workloads.spark import keys
+from airflow_k8s_bigdata.workloads.spark.settings import refuse
+
+OPTIONS = {
+    "--name": keys.APP_NAME,
+    "--master": keys.MASTER,
+    "--deploy-mode": keys.DEPLOY_MODE,
+    "--driver-memory": "spark.driver.memory",
+    "--driver-cores": "spark.driver.cores",
+    "--driver-class-path": "spark.driver.extraClassPath",
+    "--driver-java-options": "spark.driver.extraJavaOptions",
+    "--driver-library-path": "spark.driver.extraLibraryPath",
+    "--executor-memory": "spark.executor.memory",
+    "--executor-cores": "spark.executor.cores",
+    "--num-executors": "spark.executor.instances",
+    "--jars": keys.JARS,
+    "--files": keys.FILES,
+    "--archives": keys.ARCHIVES,
+    "--py-files": keys.PY_FILES,
+    "--packages": "spark.jars.packages",
+    "--exclude-packages": "spark.jars.excludes",
+    "--repositories": "spark.jars.repositories",
+    "--principal": keys.PRINCIPAL,
+    "--keytab": keys.KEYTAB,
+}
+"""Options that stand for a key; each wins over the key in `--conf` and in files."""
+
+OTHER_OPTIONS = ("--class", "--conf", "-c", "--properties-file", "--proxy-user")
+WITHOUT_EFFECT = ("--queue", "--total-executor-cores")
+"""Options with a value that spark-submit accepts and does not use on Kubernetes."""
+
+SWITCHES = ("--verbose", "-v", "--supervise", "--load-spark-defaults")
+REFUSED = {
+    "--kill": "ends an application instead of starting one: use `k8s-bigdata kill`",
+    "--status": "asks for an application instead of starting one: use `k8s-bigdata list`",
+    "--remote": "connects to a Spark Connect server instead of starting a driver",
+    "--help": "asks for spark-submit's help",
+    "-h": "asks for spark-submit's help",
+    "--usage-error": "asks for spark-submit's help",
+    "--version": "asks for spark-submit's version",
+}
+
+ENVIRONMENT = {
+    "MASTER": keys.MASTER,
+    "DEPLOY_MODE": keys.DEPLOY_MODE,
+    "SPARK_DRIVER_MEMORY": "spark.driver.memory",
+    "SPARK_EXECUTOR_MEMORY": "spark.executor.memory",
+    "SPARK_EXECUTOR_CORES": "spark.executor.cores",
+}
+"""Variables that stand in for a key that nothing else sets."""
+
+LEGACY = {keys.KEYTAB: "spark.yarn.keytab", keys.PRINCIPAL: "spark.yarn.principal"}
+"""Older keys that spark-submit reads where the newer one is missing."""
+
+_WITH_EQUALS = re.compile(r"(--[^=]+)=(.+)", re.DOTALL)
+_MAX_HEAP = re.compile(r"(?:^|\s)-Xmx")
+
+
+@dataclass(slots=True)
+class CommandLine:
+    """What the words of a command line say.
+
+    :param options: values of options that stand for a key, by key.
+    :param conf: values of `--conf`, by key; of a key given twice the last.
+    :param main: the first word that is no option; None if there is none.
+    :param args: the words after it.
+    """
+
+    options: dict[str, str] = field(default_factory=dict)
+    conf: dict[str, str] = field(default_factory=dict)
+    main: str | None = None
+    main_class: str | None = None
+    args: tuple[str, ...] = ()
+    properties_file: str | None = None
+    proxy_user: str | None = None
+    load_defaults: bool = False
+
+
+def parse(argv: Sequence[str]) -> CommandLine:
+    """The words after `spark-submit`, taken apart. Raises SpecError for an unknown option or a missing value."""
+    line = CommandLine()
+    position = 0
+    while position < len(argv):
+        word, value = argv[position], None
+        matched = _WITH_EQUALS.fullmatch(word)
+        if matched is not None:
+            word, value = matched[1], matched[2]
+        position += 1
+        if word in REFUSED:
+            raise SpecError(word, REFUSED[word])
+        if word in OPTIONS or word in OTHER_OPTIONS or word in WITHOUT_EFFECT:
+            if value is None:
+                if position == len(argv):
+                    raise SpecError(word, "needs a value")
+                value = argv[position]
+                position += 1
+            _take(line, word, value)
+        elif word in SWITCHES:
+            line.load_defaults = line.load_defaults or word == "--load-spark-defaults"
+        elif word.startswith("-"):
+            raise SpecError(word, "is not an option of spark-submit")
+        else:
+            line.main, line.args = argv[position - 1], tuple(argv[position:])
+            return line
+    return line
+
+
+def _take(line: CommandLine, option: str, value: str) -> None:
+    if option in OPTIONS:
+        line.options[OPTIONS[option]] = value
+    elif option in ("--conf", "-c"):
+        key, equals, text = value.partition("=")
+        if not equals:
+            raise SpecError(option, "must read key=value", key)
+        line.conf[key] = text
+    elif option == "--class":
+        line.main_class = value
+    elif option == "--properties-file":
+        line.properties_file = value
+    elif option == "--proxy-user":
+        line.proxy_user = value
+
+
+def merged(line: CommandLine, defaults: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
+    """The configuration: options over `--conf` over files over the environment. Raises SpecError.
+
+    :param defaults: what the properties files say.
+    """
+    conf = {key: value for key, value in {**defaults, **line.conf}.items() if key.startswith("spark.")}
+    conf |= line.options
+    for variable, key in ENVIRONMENT.items():
+        if key not in conf and variable in env:
+            conf[key] = env[variable]
+    for key, older in LEGACY.items():
+        if key not in conf and older in conf:
+            conf[key] = conf[older]
+    if line.proxy_user is not None and keys.PRINCIPAL in conf:
+        raise SpecError("--proxy-user", "only one of --proxy-user or --principal can be provided")
+    for key in ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions"):
+        if _MAX_HEAP.search(conf.get(key, "")):
+            raise refuse(key, "must not set -Xmx: use --driver-memory or spark.driver.memory", conf[key])
+    return conf
+
+
+def words_of(command: str) -> tuple[list[str], dict[str, str]]:
+    """The words after `spark-submit` in a shell's command, and the variables assigned before it. Raises SpecError."""
+    _refuse_shell(command)
+    try:
+        words = shlex.split(command.replace("\\\r\n", " ").replace("\\\n", " "))
+    except ValueError as error:
+        raise SpecError("command", f"is not a complete command: {error}") from None
+    assigned: dict[str, str] = {}
+    while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0], re.DOTALL):
+        name, _, value = words.pop(0).partition("=")
+        assigned[name] = value
+    if not words or not re.fullmatch(r"(?:.*/)?spark-submit(?:\.sh|\.cmd)?", words[0]):
+        raise SpecError("command", "must start with spark-submit", words[0] if words else None)
+    return words[1:], assigned
+
+
+def _refuse_shell(command: str) -> None:
+    """What only a shell could do: variables, substitutions, pipes, several commands."""
+    quote = ""
+    position = 0
+    while position < len(command):
+        character = command[position]
+        if character == "\\" and quote != "'":
+            position += 2
+            continue
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "|&;<>()":
+            raise SpecError("command", f"must be one command: a shell would have to understand {character!r}")
+        if quote != "'" and (character == "`" or re.match(r"\$[\w{(]", command[position:])):
+            raise SpecError("command", "holds a shell variable or substitution: write its value instead")
+        position += 1

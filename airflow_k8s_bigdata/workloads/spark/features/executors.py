@@ -1,0 +1,87 @@
+"""What the driver needs to make its executors: their pod template, their gang."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from airflow_k8s_bigdata.errors import SpecError
+from airflow_k8s_bigdata.workloads.spark import keys, uris
+from airflow_k8s_bigdata.workloads.spark.maps import config_map
+from airflow_k8s_bigdata.workloads.spark.settings import refuse
+from airflow_k8s_bigdata.workloads.spark.submission import Draft, Submission
+
+VOLCANO = "org.apache.spark.deploy.k8s.features.VolcanoFeatureStep"
+GROUP_ANNOTATION = "scheduling.k8s.io/group-name"
+
+_TEMPLATE_DIR, _TEMPLATE_FILE, _TEMPLATE_KEY = (
+    "/opt/spark/pod-template",
+    "pod-spec-template.yml",
+    "podspec-configmap-key",
+)
+
+
+def pod_template(submission: Submission, draft: Draft) -> None:
+    """Spark's PodTemplateConfigMapStep: the executors' template travels in a config map."""
+    if submission.executor_template is None:
+        return
+    name = f"{submission.names.prefix}-driver-podspec-conf-map"
+    source = {"name": name, "items": [{"key": _TEMPLATE_KEY, "path": _TEMPLATE_FILE}]}
+    draft.mount({"name": "pod-template-volume", "configMap": source}, _TEMPLATE_DIR)
+    draft.owned.append(config_map(name, {_TEMPLATE_KEY: submission.executor_template}))
+    draft.conf[keys.EXECUTOR_TEMPLATE] = f"{_TEMPLATE_DIR}/{_TEMPLATE_FILE}"
+
+
+def user_steps(submission: Submission, draft: Draft) -> None:
+    """The author's feature steps: Volcano's is known, any other Java class is refused by name."""
+    for step in submission.settings.items(keys.DRIVER_STEPS):
+        if step != VOLCANO:
+            raise refuse(keys.DRIVER_STEPS, "a feature step in Java cannot run without a JVM", step)
+        if not submission.rules.volcano_class:
+            raise refuse(
+                keys.DRIVER_STEPS,
+                f"Spark {submission.version} is published without this class; set driver.pod_group, which needs none",
+                step,
+            )
+        _make_group(submission, draft, _template_of_group(submission))
+    if submission.pod_group is not None:
+        name = _make_group(submission, draft, {"spec": dict(submission.pod_group)})
+        draft.pod["spec"].setdefault("schedulerName", "volcano")
+        draft.conf.setdefault("spark.kubernetes.executor.scheduler.name", draft.pod["spec"]["schedulerName"])
+        draft.conf[f"spark.kubernetes.executor.annotation.{GROUP_ANNOTATION}"] = name
+
+
+def _make_group(submission: Submission, draft: Draft, template: Mapping[str, Any]) -> str:
+    """Volcano's PodGroup, which must exist before its first pod; both are in it by an annotation."""
+    name = f"{submission.names.application_id}-podgroup"
+    metadata = {**(template.get("metadata") or {}), "name": name}
+    group = {"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "PodGroup", "metadata": metadata}
+    draft.before.append({**group, "spec": dict(template.get("spec") or {})})
+    annotations = draft.pod["metadata"].get("annotations") or {}
+    draft.pod["metadata"]["annotations"] = {**annotations, GROUP_ANNOTATION: name}
+    return name
+
+
+def _template_of_group(submission: Submission) -> Mapping[str, Any]:
+    settings = submission.settings
+    path, text = settings.text(keys.POD_GROUP_FILE), settings.text(keys.POD_GROUP_JSON)
+    try:
+        if path is not None:
+            return _group(
+                yaml.safe_load(uris.text(submission.contents, path, keys.POD_GROUP_FILE)), keys.POD_GROUP_FILE
+            )
+        if text is not None and submission.rules.pod_group_json:
+            return _group(json.loads(text), keys.POD_GROUP_JSON)
+    except (yaml.YAMLError, json.JSONDecodeError):
+        key = keys.POD_GROUP_FILE if path is not None else keys.POD_GROUP_JSON
+        raise refuse(key, "is not a valid PodGroup document") from None
+    return {}
+
+
+def _group(document: object, key: str) -> Mapping[str, Any]:
+    if not isinstance(document, dict):
+        raise SpecError(key, "must be a PodGroup", type(document).__name__)
+    return document

@@ -1,0 +1,140 @@
+"""Reading a Spark configuration as Spark reads it: units, switches, lists, references, and errors that name the key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from airflow_k8s_bigdata.errors import SpecError
+from airflow_k8s_bigdata.objects import redaction
+
+# The default of spark.redaction.regex.
+_SECRET_KEY = re.compile(r"(?i)secret|password|token|access[.]?key|api[.]?key")
+_ENVIRONMENT = re.compile(r"spark\.(?:kubernetes\.driver|executor)Env\.")
+_BYTES = re.compile(r"(\d+)([a-z]+)?")
+_BYTE_UNITS = {
+    unit: 1024**power
+    for power, pair in enumerate(("b", "k kb", "m mb", "g gb", "t tb", "p pb"))
+    for unit in pair.split()
+}
+_REFERENCE = re.compile(r"\$\{(spark\.[^}\s]+)\}")
+MIB = 1024**2
+
+
+def refuse(key: str, problem: str, value: object = None) -> SpecError:
+    """The error for a value of a Spark key; a value that may be secret is left out."""
+    if value is None:
+        return SpecError(key, problem)
+    secret = _SECRET_KEY.search(key) or _ENVIRONMENT.match(key) or redaction.secret_name(key)
+    return SpecError(key, problem, redaction.HIDDEN if secret else redaction.redact(str(value)))
+
+
+class Settings:
+    """A Spark configuration, read with Spark's rules. Every reader raises SpecError naming the key.
+
+    :param values: all keys and values as text.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.values
+
+    def text(self, key: str) -> str | None:
+        """The value with `${spark.other.key}` replaced, as Spark's ConfigReader does; None if it is not set."""
+        value = self.values.get(key)
+        if value is None or "${" not in value:
+            return value
+        return self._resolved(value, (key,))
+
+    def _resolved(self, value: str, path: tuple[str, ...]) -> str:
+        def replacement(match: re.Match[str]) -> str:
+            key = match[1]
+            if key in path:
+                raise refuse(path[0], f"refers to itself through {key}")
+            return self._resolved(self.values[key], (*path, key)) if key in self.values else match[0]
+
+        return _REFERENCE.sub(replacement, value)
+
+    def prefixed(self, prefix: str) -> dict[str, str]:
+        """Values by the rest of the key, in the order they were set."""
+        cut = len(prefix)
+        return {key[cut:]: value for key, value in self.values.items() if key.startswith(prefix) and len(key) > cut}
+
+    def flag(self, key: str, default: bool) -> bool:
+        """`true` or `false`, in any case."""
+        value = self.text(key)
+        if value is None:
+            return default
+        if value.strip().lower() not in ("true", "false"):
+            raise refuse(key, "must be true or false", value)
+        return value.strip().lower() == "true"
+
+    def integer(self, key: str, default: int) -> int:
+        """A whole number."""
+        value = self.text(key)
+        if value is None:
+            return default
+        if re.fullmatch(r"[+-]?\d+", value.strip()) is None:
+            raise refuse(key, "must be a whole number", value)
+        return int(value)
+
+    def number(self, key: str, *, minimum: float) -> float | None:
+        """A number of at least `minimum`; None if it is not set."""
+        value = self.text(key)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            raise refuse(key, "must be a number", value) from None
+        if not number >= minimum:
+            raise refuse(key, f"must be at least {minimum:g}", value)
+        return number
+
+    def mebibytes(self, key: str, default: int | None = None) -> int | None:
+        """A size in MiB: `2g`, `700m`, or a bare number of MiB. Spark knows no fractions."""
+        value = self.text(key)
+        return default if value is None else byte_size(key, value, unit=MIB) // MIB
+
+    def items(self, key: str) -> list[str]:
+        """A comma-separated list without empty items."""
+        return split_list(self.text(key) or "")
+
+    def choice(self, key: str, default: str, allowed: Sequence[str]) -> str:
+        """One of a few words."""
+        value = self.text(key)
+        if value is None:
+            return default
+        if value not in allowed:
+            raise refuse(key, f"must be one of {', '.join(allowed)}", value)
+        return value
+
+
+def split_list(text: str) -> list[str]:
+    """Items of a comma-separated list, trimmed, without empty ones (Spark's `Utils.stringToSeq`)."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def byte_size(key: str, text: str, *, unit: int) -> int:
+    """Bytes from Spark's size text; a bare number counts in `unit` bytes (`JavaUtils.byteStringAs`)."""
+    match = _BYTES.fullmatch(text.strip().lower())
+    if match is None or (match[2] and match[2] not in _BYTE_UNITS):
+        raise refuse(key, "must be a whole number with a unit such as 512m or 2g", text)
+    return int(match[1]) * (_BYTE_UNITS[match[2]] if match[2] else unit)
+
+
+def java_double(number: float) -> str:
+    """The number as Java's Double.toString writes it, which is how Spark writes memoryOverheadFactor."""
+    sign, digits, exponent = Decimal(repr(float(number))).normalize().as_tuple()
+    text = "".join(map(str, digits))
+    scale = len(text) - 1 + int(exponent)
+    minus = "-" if sign else ""
+    if number == 0:
+        return f"{minus}0.0"
+    if -3 <= scale < 7:
+        plain = f"{abs(Decimal(repr(float(number)))):f}"
+        return minus + (plain if "." in plain else f"{plain}.0")
+    return f"{minus}{text[0]}.{text[1:] or '0'}E{scale}"

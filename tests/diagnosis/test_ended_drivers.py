@@ -1,0 +1,215 @@
+"""A driver that has ended: who or what ended it."""
+
+from __future__ import annotations
+
+import pytest
+from made_pods import (
+    after,
+    disrupted,
+    driver,
+    ended,
+    executor,
+    running,
+    snapshot_of,
+    time_after,
+    verdict_of,
+    waiting,
+)
+from recorded import make_event
+
+from airflow_k8s_bigdata.objects.snapshot import Object
+from airflow_k8s_bigdata.workloads.base import Phase, Verdict
+from airflow_k8s_bigdata.workloads.spark.judging import judge, never_started
+
+ROLE = "system:serviceaccount:spark:default"
+LOST = "26/11/23 16:47:11 ERROR TaskSchedulerImpl: Lost executor 1 on 10.85.0.60: "
+EXECUTOR_LOST = "ExecutorLostFailure (executor 1 exited caused by one of the running tasks)"
+
+BY_KUBERNETES: dict[str, tuple[str, Object]] = {
+    "out of memory": ("driver-oom-killed", driver(ended(137, "OOMKilled"))),
+    "disk pressure, statuses lost": (
+        "node-pressure",
+        driver(None, status__phase="Failed", status__reason="Evicted", status__message="The node was low on disk"),
+    ),
+    "kubelet pressure": ("node-pressure", driver(ended(137), status__conditions=disrupted("TerminationByKubelet"))),
+    "scheduler": ("preempted", driver(ended(143), status__conditions=disrupted("PreemptionByScheduler"))),
+    "kubelet preempts": ("preempted", driver(ended(137), status__reason="Preempting")),
+    "graceful node shutdown": (
+        "node-shutdown",
+        driver(
+            ended(143),
+            status__reason="Terminated",
+            status__message="Pod was terminated in response to imminent node shutdown.",
+        ),
+    ),
+    "taint": ("node-shutdown", driver(ended(143), status__conditions=disrupted("DeletionByTaintManager"))),
+    "node object gone": (
+        "node-lost",
+        driver(None, status__phase="Failed", status__conditions=disrupted("DeletionByPodGC")),
+    ),
+    "status lost": ("node-lost", driver(ended(137, "ContainerStatusUnknown"))),
+    "no room after all": ("node-refused", driver(None, status__phase="Failed", status__reason="OutOfcpu")),
+    "time": ("deadline-exceeded", driver(ended(137), status__reason="DeadlineExceeded")),
+    "deletion": ("driver-deleted", driver(ended(143), metadata__deletionTimestamp=after(62))),
+    "no program": ("image-command-missing", driver(ended(128, "StartError", message="exec: no such file"))),
+    "nothing said": ("exit-code-unknown", driver(None, status__phase="Failed")),
+    "phase without a code": ("exit-code-unknown", driver(None, status__phase="Succeeded")),
+    "signal": ("killed-by-signal", driver(ended(139))),
+    "Spark: out of memory": ("driver-jvm-out-of-memory", driver(ended(52))),
+    "Spark: executors": ("executor-failures-exceeded", driver(ended(11))),
+    "Spark: main class": ("class-not-found", driver(ended(101))),
+}
+
+
+@pytest.mark.parametrize("case", BY_KUBERNETES)
+def test_the_status_alone_tells_the_category(case: str) -> None:
+    category, pod = BY_KUBERNETES[case]
+    verdict = verdict_of(pod)
+    assert verdict.phase is Phase.FAILED
+    assert _category(verdict) == category
+
+
+BY_LOG = {
+    "java.lang.OutOfMemoryError: Java heap space": "driver-jvm-out-of-memory",
+    'Exception in thread "main" java.lang.OutOfMemoryError: Java heap space': "driver-jvm-out-of-memory",
+    "26/11/23 16:47:11 ERROR TaskSetManager: Lost task 0.3 in stage 0.0 (TID 3) (10.8.0.6 executor 1): "
+    "java.lang.OutOfMemoryError: Java heap space": "executors-jvm-out-of-memory",
+    "26/11/23 16:47:11 ERROR KubernetesClusterSchedulerBackend: Max number of executor failures (3) reached": (
+        "executor-failures-exceeded"
+    ),
+    "ExecutorLostFailure: Container exceeding memory limits. Consider boosting spark.executor.memoryOverhead.": (
+        "executor-memory-overhead"
+    ),
+    "Error: Failed to load class com.example.Main.": "class-not-found",
+    "Caused by: java.lang.ClassNotFoundException: org.postgresql.Driver": "class-not-found",
+    "pyspark.errors.exceptions.captured.AnalysisException: [DATA_SOURCE_NOT_FOUND] Failed to find the data source: "
+    "kafka. Make sure": "class-not-found",
+    "26/11/23 16:47:11 WARN DependencyUtils: Local jar /opt/a.jar does not exist, skipping.": "main-file-missing",
+    "pyspark.errors.PySparkRuntimeError: [PYTHON_VERSION_MISMATCH] Python in worker has different version (3, 10) "
+    "than that in driver 3.11, PySpark cannot run": "python-version-mismatch",
+    'Exception in thread "main" java.lang.RuntimeException: [unresolved dependency: org.x#y;1: not found]': (
+        "dependency-download-failed"
+    ),
+    "io.fabric8.kubernetes.client.KubernetesClientException: Forbidden! Message: pods is forbidden: "
+    f'User "{ROLE}" cannot create resource "pods" in API group "" in the namespace "spark".': (
+        "service-account-lacks-verb"
+    ),
+    "Caused by: java.io.IOException: No space left on device": "disk-full",
+    'Exception in thread "main" java.lang.IllegalStateException: no input': "app-raised",
+    f"{LOST}The executor with id 1 exited with exit code 137(SIGKILL, possible container OOM).": "executors-oom-killed",
+    "plain words": "exit-code",
+}
+
+
+@pytest.mark.parametrize(("line", "category"), BY_LOG.items())
+def test_a_line_of_the_driver_log_tells_the_category(line: str, category: str) -> None:
+    assert _category(verdict_of(driver(ended(1)), log=[line])) == category
+
+
+def test_the_missing_verb_is_named() -> None:
+    line = f'pods is forbidden: User "{ROLE}" cannot watch resource "pods" in API group "" in the namespace "spark"'
+    verdict = verdict_of(driver(ended(1)), log=[line])
+    assert f'User "{ROLE}" cannot watch resource "pods"' in verdict.message
+
+
+def test_a_verb_that_only_tidying_up_needs_does_not_explain_a_failure() -> None:
+    tidying = f'User "{ROLE}" cannot deletecollection resource "services" in API group "" in the namespace "spark"'
+    assert _category(verdict_of(driver(ended(1)), log=["java.lang.RuntimeException: boom", tidying])) == "app-raised"
+
+
+EXECUTORS: dict[str, tuple[str, Object]] = {
+    "killed for memory": ("executors-oom-killed", executor(1, ended(137, "OOMKilled"))),
+    "Python worker killed for memory": ("executors-oom-killed", executor(1, ended(0, "OOMKilled"))),
+    "heap exhausted": ("executors-jvm-out-of-memory", executor(1, ended(52))),
+    "evicted for memory": (
+        "executor-memory-overhead",
+        executor(1, ended(137), status__reason="Evicted", status__message="The node was low on resource: memory."),
+    ),
+    "preempted": ("executors-lost", executor(1, ended(143), status__conditions=disrupted("PreemptionByScheduler"))),
+    "deleted": ("executors-lost", executor(1, running(), metadata__deletionTimestamp=after(20))),
+}
+
+
+@pytest.mark.parametrize("case", EXECUTORS)
+def test_a_driver_that_blames_its_executors_fails_for_their_reason(case: str) -> None:
+    category, pod = EXECUTORS[case]
+    assert _category(verdict_of(driver(ended(1)), gone=[pod], log=[EXECUTOR_LOST])) == category
+
+
+def test_an_executor_lost_long_ago_does_not_explain_the_application_s_own_exception() -> None:
+    log = ["Traceback (most recent call last):", '  File "a.py", line 1', "ValueError: no rows"]
+    verdict = verdict_of(driver(ended(1)), gone=[executor(1, ended(137, "OOMKilled"))], log=log)
+    assert _category(verdict) == "app-raised"
+    assert "ValueError: no rows" in verdict.message
+
+
+def test_an_exit_code_of_its_own_beats_an_exception_that_was_logged() -> None:
+    log = ["Traceback (most recent call last):", "ValueError: caught and logged"]
+    assert _category(verdict_of(driver(ended(7)), log=log)) == "exit-code"
+
+
+def test_an_exit_code_0_after_a_kill_is_no_success() -> None:
+    pod = driver(ended(0))
+    killing = make_event(pod, type="Normal", reason="Killing", message="Stopping container spark-kubernetes-driver")
+    verdict = verdict_of(pod, events=[killing])
+    assert (verdict.phase, _category(verdict), verdict.exit_code) == (Phase.FAILED, "driver-deleted", 0)
+
+
+def test_a_sidecar_s_end_does_not_spoil_a_success() -> None:
+    both = [{"name": "proxy", "state": ended(1)}, {"name": "spark-kubernetes-driver", "state": ended(0)}]
+    verdict = verdict_of(driver(ended(0), status__phase="Failed", status__containerStatuses=both))
+    assert verdict.phase is Phase.SUCCEEDED
+
+
+def test_what_happens_to_the_pod_after_its_driver_succeeded_changes_nothing() -> None:
+    late = {"metadata__deletionTimestamp": after(500), "status__reason": "DeadlineExceeded"}
+    assert verdict_of(driver(ended(0), **late), seconds=600).phase is Phase.SUCCEEDED
+
+
+def test_a_template_s_container_name_is_found_by_its_argument() -> None:
+    specs = [{"name": "proxy", "args": ["run"]}, {"name": "work", "args": ["driver", "--class", "a.B"]}]
+    statuses = [{"name": "proxy", "state": running()}, {"name": "work", "state": ended(0)}]
+    pod = driver(ended(0), spec__containers=specs, status__containerStatuses=statuses, status__phase="Running")
+    assert verdict_of(pod).phase is Phase.SUCCEEDED
+
+
+def test_executors_that_are_leaving_are_waited_for() -> None:
+    verdict = verdict_of(driver(ended(0, at=60)), executor(1, running()), seconds=70)
+    assert (verdict.phase, verdict.exit_code) == (Phase.DRAINING, 0)
+    assert verdict.deadline is not None
+    assert f"{verdict.deadline:%Y-%m-%dT%H:%M:%SZ}" == after(90)
+
+
+def test_executors_that_do_not_leave_are_waited_for_only_so_long() -> None:
+    assert verdict_of(driver(ended(0, at=60)), executor(1, running()), seconds=90).phase is Phase.SUCCEEDED
+
+
+def test_a_driver_that_is_gone_without_a_word_is_lost() -> None:
+    verdict = verdict_of(gone=[driver(running())])
+    assert (verdict.phase, verdict.lost, _category(verdict)) == (Phase.FAILED, True, "driver-vanished")
+
+
+def test_a_driver_that_was_gone_before_anybody_looked_is_lost() -> None:
+    snapshot = snapshot_of()
+    assert judge(snapshot, time_after(1)).phase is Phase.SUBMITTED
+    snapshot.replace([])
+    assert judge(snapshot, time_after(1)).lost
+
+
+def test_a_native_sidecar_that_fails_is_no_failed_init_container() -> None:
+    spec = [{"name": "proxy", "restartPolicy": "Always"}]
+    status = [{"name": "proxy", "state": ended(1)}]
+    pod = driver(running(), spec__initContainers=spec, status__initContainerStatuses=status)
+    assert verdict_of(pod).phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("state", "never"), [(waiting("ContainerCreating"), True), (running(), False), (ended(1), False)]
+)
+def test_whether_a_driver_ever_ran_is_known(state: Object, never: bool) -> None:
+    assert never_started(snapshot_of(driver(state))) is never
+
+
+def _category(verdict: Verdict) -> str:
+    assert verdict.diagnosis is not None
+    return verdict.diagnosis.category

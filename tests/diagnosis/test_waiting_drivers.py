@@ -1,0 +1,243 @@
+"""A driver that does not run yet, and one that runs without executors: what it waits for, and for how long."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from made_pods import driver, ended, executor, queued, running, unbound, verdict_of, waiting, warning
+
+from airflow_k8s_bigdata.objects.deadlines import Deadlines
+from airflow_k8s_bigdata.workloads.base import Phase, Verdict
+
+MINUTE = timedelta(minutes=1)
+NO_ROOM = "0/3 nodes are available: 3 Insufficient memory. preemption: 0/3 nodes are available."
+NOT_FOUND = 'failed to resolve reference "docker.io/acme/ghost:1": docker.io/acme/ghost:1: not found'
+DENIED = "failed to pull: pull access denied, repository does not exist or may require authorization"
+LIMITED = "429 Too Many Requests - toomanyrequests: You have reached your pull rate limit, access denied"
+STOPPED = "26/11/23 16:54:32 INFO SparkContext: Successfully stopped SparkContext (Uptime: 22391 ms)"
+
+QUEUED = {
+    "unschedulable": queued("Unschedulable", NO_ROOM),
+    "queue-waiting": queued("SchedulingGated", "gated", spec__schedulingGates=[{"name": "kueue.x-k8s.io/admission"}]),
+    "claim-not-bound": queued(
+        "Unschedulable", "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    ),
+    "claim-missing": queued("Unschedulable", 'persistentvolumeclaim "data" not found'),
+}
+
+
+@pytest.mark.parametrize("category", QUEUED)
+def test_waiting_for_a_node_is_queued_and_not_failed(category: str) -> None:
+    verdict = verdict_of(QUEUED[category], seconds=5)
+    assert (verdict.phase, _category(verdict)) == (Phase.QUEUED, category)
+
+
+@pytest.mark.parametrize(
+    "text", ["pod group is not ready, 1 Pending, 2 minAvailable", "queue resource quota insufficient"]
+)
+def test_gang_schedulers_are_understood(text: str) -> None:
+    assert _category(verdict_of(queued("Unschedulable", text))) == "queue-waiting"
+
+
+def test_the_message_says_what_is_lacking_and_what_is_asked_for() -> None:
+    message = verdict_of(QUEUED["unschedulable"]).message
+    assert "3 Insufficient memory" in message
+    assert "it asks for cpu 0.2, memory 984Mi" in message
+    assert "(since 16:54:04Z)" in message
+
+
+def test_the_message_does_not_change_while_nothing_does() -> None:
+    assert (
+        verdict_of(QUEUED["unschedulable"], seconds=5).message
+        == verdict_of(QUEUED["unschedulable"], seconds=500).message
+    )
+
+
+def test_the_limit_for_queueing_ends_the_wait_with_what_it_waited_for() -> None:
+    limits = Deadlines(queued=MINUTE)
+    before = verdict_of(QUEUED["unschedulable"], seconds=59, deadlines=limits)
+    after = verdict_of(QUEUED["unschedulable"], seconds=60, deadlines=limits)
+    assert (before.phase, after.phase, _category(after)) == (Phase.QUEUED, Phase.FAILED, "unschedulable")
+    assert "gave up after 0:01:00 (Deadlines.queued)" in after.message
+
+
+def test_a_limit_tells_when_to_judge_again() -> None:
+    verdict = verdict_of(QUEUED["unschedulable"], seconds=10, deadlines=Deadlines(queued=MINUTE))
+    assert verdict.deadline is not None
+    assert verdict_of(QUEUED["unschedulable"], seconds=60, deadlines=Deadlines(queued=MINUTE)).terminal
+
+
+NO_WORD = {
+    "queued-too-long": unbound(driver(None, status__conditions=[])),
+    "starting-too-long": driver(waiting("ContainerCreating")),
+}
+
+
+@pytest.mark.parametrize("category", NO_WORD)
+def test_a_limit_that_passes_without_a_known_cause_has_its_own_category(category: str) -> None:
+    verdict = verdict_of(NO_WORD[category], deadlines=Deadlines(queued=MINUTE, starting=MINUTE))
+    assert (verdict.phase, _category(verdict)) == (Phase.FAILED, category)
+
+
+STARTING = {
+    "image-name-invalid": (waiting("InvalidImageName", "couldn't parse image name"), 0),
+    "image-not-present": (waiting("ErrImageNeverPull", "not present with pull policy of Never"), 0),
+    "image-not-found": (waiting("ErrImagePull", NOT_FOUND), 20),
+    "image-pull-denied": (waiting("ImagePullBackOff", DENIED), 20),
+    "secret-missing": (waiting("CreateContainerConfigError", "couldn't find key password in Secret spark/db"), 150),
+    "config-map-missing": (waiting("CreateContainerConfigError", 'configmap "settings" not found'), 150),
+    "container-not-created": (waiting("CreateContainerConfigError", "container has runAsNonRoot"), 150),
+    "image-command-missing": (waiting("RunContainerError", 'exec: "tini": executable file not found in $PATH'), 150),
+}
+
+
+@pytest.mark.parametrize("category", STARTING)
+def test_a_hopeless_start_fails_after_its_grace(category: str) -> None:
+    state, grace = STARTING[category]
+    fails = verdict_of(driver(state), seconds=grace)
+    assert (fails.phase, _category(fails), fails.lost) == (Phase.FAILED, category, False)
+    if grace:
+        waits = verdict_of(driver(state), seconds=grace - 1)
+        assert (waits.phase, _category(waits)) == (Phase.STARTING, category)
+
+
+@pytest.mark.parametrize("category", [word for word in STARTING if word.startswith("image-n")])
+def test_a_wrong_image_fails_in_less_than_30_seconds(category: str) -> None:
+    assert STARTING[category][1] < 30
+
+
+@pytest.mark.parametrize("text", [LIMITED, "503 Service Unavailable", "dial tcp: lookup r.example: no such host", ""])
+def test_registry_trouble_is_waited_for(text: str) -> None:
+    verdict = verdict_of(driver(waiting("ErrImagePull", text)), seconds=600)
+    assert (verdict.phase, _category(verdict)) == (Phase.STARTING, "image-registry-trouble")
+
+
+def test_a_back_off_that_says_nothing_is_explained_by_its_event() -> None:
+    pod = driver(waiting("ImagePullBackOff", 'Back-off pulling image "acme/ghost:1"'))
+    verdict = verdict_of(pod, events=[warning(pod, "Failed", f"Failed to pull image: {NOT_FOUND}")], seconds=15)
+    assert _category(verdict) == "image-not-found"
+
+
+def test_trying_and_backing_off_read_the_same() -> None:
+    trying = verdict_of(driver(waiting("ErrImagePull", NOT_FOUND)), seconds=5)
+    backing = verdict_of(
+        driver(waiting("ImagePullBackOff", f'Back-off pulling image "x": ErrImagePull: {NOT_FOUND}')), seconds=5
+    )
+    assert trying.message == backing.message
+
+
+IN_EVENTS = {
+    "config-map-missing": ("FailedMount", 'MountVolume.SetUp failed for volume "v" : configmap "ghost" not found'),
+    "secret-missing": ("FailedMount", 'MountVolume.SetUp failed for volume "v" : secret "ghost" not found'),
+    "volume-not-mounted": ("FailedAttachVolume", "Multi-Attach error for volume pvc-1"),
+    "sandbox-not-created": ("FailedCreatePodSandBox", "failed to setup network for sandbox"),
+}
+
+
+@pytest.mark.parametrize("category", IN_EVENTS)
+def test_troubles_that_only_events_tell_are_found(category: str) -> None:
+    pod = driver(waiting("ContainerCreating"))
+    verdict = verdict_of(pod, events=[warning(pod, *IN_EVENTS[category])], seconds=20)
+    assert (verdict.phase, _category(verdict)) == (Phase.STARTING, category)
+
+
+def test_a_config_map_that_the_submitter_is_about_to_make_is_no_trouble() -> None:
+    pod = driver(waiting("ContainerCreating"))
+    text = 'MountVolume.SetUp failed for volume "spark-conf-volume-driver" : configmap "c" not found'
+    assert verdict_of(pod, events=[warning(pod, "FailedMount", text, last=1)], seconds=2).diagnosis is None
+    late = verdict_of(pod, events=[warning(pod, "FailedMount", text, last=600)], seconds=600)
+    assert (late.phase, _category(late)) == (Phase.STARTING, "config-map-missing")
+
+
+def test_a_mount_that_failed_before_the_pull_began_is_over() -> None:
+    pod = driver(waiting("ContainerCreating"))
+    failed = warning(pod, *IN_EVENTS["config-map-missing"], last=5)
+    pulling = {**warning(pod, "Pulling", "Pulling image", last=6), "type": "Normal"}
+    pulling["metadata"] = {**pulling["metadata"], "uid": "pulling"}
+    assert verdict_of(pod, events=[failed, pulling], seconds=20).diagnosis is None
+
+
+WAITING_EXECUTOR = executor(
+    1, None, status__conditions=QUEUED["unschedulable"]["status"]["conditions"], spec__nodeName=""
+)
+
+
+def test_a_driver_without_executors_runs_with_a_word_about_it() -> None:
+    verdict = verdict_of(driver(running()), WAITING_EXECUTOR, instances=2)
+    assert (verdict.phase, _category(verdict)) == (Phase.RUNNING, "executors-never-started")
+    assert "0 of 2 executors running, 1 pending" in verdict.message
+    assert "Insufficient memory" in verdict.message
+
+
+def test_the_limit_for_executors_releases_the_driver() -> None:
+    verdict = verdict_of(driver(running()), WAITING_EXECUTOR, deadlines=Deadlines(executors=MINUTE))
+    assert (verdict.phase, _category(verdict)) == (Phase.FAILED, "executors-never-started")
+
+
+def test_the_limit_for_executors_is_for_the_first_one_only() -> None:
+    gone = [executor(2, ended(0))]
+    verdict = verdict_of(driver(running()), WAITING_EXECUTOR, gone=gone, deadlines=Deadlines(executors=MINUTE))
+    assert (verdict.phase, _category(verdict)) == (Phase.RUNNING, "unschedulable")
+
+
+def test_executors_that_were_never_even_created_count_as_never_started() -> None:
+    limits = Deadlines(executors=MINUTE)
+    verdict = verdict_of(driver(running()), instances=2, deadlines=limits)
+    assert _category(verdict) == "executors-never-started"
+    assert verdict_of(driver(running()), instances=0, deadlines=limits).phase is Phase.RUNNING
+
+
+CREATION = {
+    "service-account-lacks-verb": 'WARN X: pods is forbidden: User "u" cannot create resource "pods"',
+    "quota-exceeded": 'pods "a-exec-1" is forbidden: exceeded quota: q, requested: cpu=1, used: cpu=2, limited: cpu=2',
+}
+
+
+@pytest.mark.parametrize("category", CREATION)
+def test_executors_that_the_driver_may_not_create_are_explained_by_its_log(category: str) -> None:
+    verdict = verdict_of(driver(running()), log=[CREATION[category]])
+    assert (verdict.phase, _category(verdict)) == (Phase.RUNNING, category)
+
+
+def test_executors_that_run_unused_are_reported() -> None:
+    line = "26/11/23 16:54:33 WARN TaskSchedulerImpl: Initial job has not accepted any resources; check your cluster UI"
+    verdict = verdict_of(driver(running()), executor(1, running()), log=[line])
+    assert _category(verdict) == "no-resources-accepted"
+
+
+def test_a_driver_on_a_silent_node_is_reported() -> None:
+    ready = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+    verdict = verdict_of(driver(running(), status__conditions=[ready]))
+    assert (verdict.phase, _category(verdict)) == (Phase.RUNNING, "node-lost")
+
+
+def test_the_limit_for_running_ends_a_run() -> None:
+    verdict = verdict_of(driver(running()), deadlines=Deadlines(running=MINUTE))
+    assert (verdict.phase, _category(verdict)) == (Phase.FAILED, "deadline-exceeded")
+
+
+def test_a_jvm_that_goes_on_after_its_context_is_reported() -> None:
+    verdict = verdict_of(driver(running()), gone=[executor(1, ended(0, at=30))], log=[STOPPED])
+    assert (verdict.phase, _category(verdict)) == (Phase.RUNNING, "driver-hangs")
+
+
+def test_a_jvm_that_hangs_is_ended_by_its_limit() -> None:
+    limits = Deadlines(stopped=timedelta(seconds=65))
+    verdict = verdict_of(driver(running()), gone=[executor(1, ended(0, at=30))], log=[STOPPED], deadlines=limits)
+    assert (verdict.phase, _category(verdict)) == (Phase.FAILED, "driver-hangs")
+
+
+def test_a_driver_that_has_just_stopped_its_context_does_not_hang() -> None:
+    verdict = verdict_of(driver(running()), gone=[executor(1, ended(0, at=99))], log=[STOPPED])
+    assert (verdict.phase, verdict.diagnosis) == (Phase.RUNNING, None)
+
+
+def test_limits_survive_json() -> None:
+    limits = Deadlines(queued=MINUTE, starting=None, stopped=timedelta(seconds=1.5))
+    assert Deadlines.from_json(limits.to_json()) == limits
+
+
+def _category(verdict: Verdict) -> str:
+    assert verdict.diagnosis is not None
+    return verdict.diagnosis.category

@@ -1,0 +1,278 @@
+"""A log is handed on whole, whatever happens to its streams, its server, its pod."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+from logdata import raw, stamped, text_of
+from logserver import UNREADABLE, WAITING, Cut, Fault, LogServer, Refuse, Say, Stall, serving
+
+from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.kube.logs import GONE, LATE, Followed, Patience, follow
+from airflow_k8s_bigdata.objects.loglines import ROTATED, Batch, Cursor
+
+LINES = [stamped(20 * number, b"line %d " % number + b"x" * (number % 200)) for number in range(4000)]
+HURRIED = Patience(forbidden=0.5, silence=0.1, longest_silence=0.2, linger=0.05, drain=1.0, batch=0.01)
+MISSING = Refuse(404, 'pods "job-driver" not found')
+SPED_UP = 200
+
+
+@dataclass(frozen=True)
+class Driver:
+    pod: str = "job-driver"
+    container: str = "driver"
+
+
+@dataclass
+class Heard:
+    """A sink that remembers."""
+
+    batches: list[Batch] = field(default_factory=list)
+
+    async def __call__(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    @property
+    def text(self) -> bytes:
+        return raw(self.batches)
+
+    @property
+    def notes(self) -> list[str]:
+        return [record.text for batch in self.batches for record in batch if record.note]
+
+
+async def quickly(seconds: float) -> None:
+    """Time for what waits: a minute is a third of a second."""
+    await asyncio.sleep(seconds / SPED_UP)
+
+
+async def finished(
+    faults: Sequence[Fault] = (), cursor: Cursor | None = None, started: datetime | None = None
+) -> tuple[Heard, Followed, LogServer]:
+    """Follow a log that has ended."""
+    server, heard, ended = LogServer(faults), Heard(), asyncio.Event()
+    server.write(*LINES)
+    server.end()
+    ended.set()
+    async with serving(server) as api:
+        result = await follow(
+            api,
+            "etl",
+            Driver(),
+            emit=heard,
+            ended=ended,
+            cursor=cursor,
+            started=started,
+            patience=HURRIED,
+            sleep=quickly,
+        )
+    return heard, result, server
+
+
+async def live(server: LogServer, heard: Heard, *, step: int = 100, rotate: bool = False) -> Followed:
+    """Follow a log while it is written; the end is known a little later than it comes."""
+    ended = asyncio.Event()
+    async with serving(server) as api, asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(
+            follow(api, "etl", Driver(), emit=heard, ended=ended, patience=HURRIED, sleep=quickly)
+        )
+        for start in range(0, len(LINES), step):
+            server.write(*LINES[start : start + step])
+            if rotate and server.requests:
+                server.rotate(keep=step)
+            await asyncio.sleep(0.001)
+        server.end()
+        await asyncio.sleep(0.01)
+        ended.set()
+    return following.result()
+
+
+async def test_a_running_containers_log_is_handed_on_whole() -> None:
+    heard, server = Heard(), LogServer()
+    result = await live(server, heard)
+    assert heard.text == text_of(LINES)
+    assert (result.lines, result.gaps) == (len(LINES), ())
+
+
+async def test_a_line_is_handed_on_while_the_container_runs() -> None:
+    server, first = LogServer(), asyncio.get_running_loop().create_future()
+
+    async def hear(batch: Batch) -> None:
+        first.set_result(raw([batch]))
+
+    server.write(LINES[0])
+    async with serving(server) as api, asyncio.timeout(5):
+        following = asyncio.create_task(follow(api, "etl", Driver(), emit=hear, ended=asyncio.Event()))
+        assert await first == text_of(LINES[:1])
+        following.cancel()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_fifty_cuts_change_nothing(seed: int) -> None:
+    dice = random.Random(seed)
+    cuts = [Cut(dice.randrange(30_000), in_order=dice.random() < 0.3) for _ in range(50)]
+    heard = Heard()
+    await live(LogServer(cuts), heard)
+    assert heard.text == text_of(LINES)
+    assert heard.notes == []
+
+
+async def test_a_stream_that_stalls_is_opened_anew() -> None:
+    heard = Heard()
+    result = await live(LogServer([Stall(5000), Stall(20_000), Stall(0)]), heard)
+    assert heard.text == text_of(LINES)
+    assert result.gaps == ()
+
+
+async def test_a_stream_that_stalls_behind_the_containers_end_does_not_hold_up_the_task() -> None:
+    patience = Patience(linger=0.05, batch=0.01)
+    server, heard, ended = LogServer([Stall(5000)]), Heard(), asyncio.Event()
+    server.write(*LINES)
+    async with serving(server) as api, asyncio.timeout(5):
+        following = asyncio.create_task(
+            follow(api, "etl", Driver(), emit=heard, ended=ended, patience=patience, sleep=quickly)
+        )
+        await asyncio.sleep(0.05)
+        server.end()
+        ended.set()
+        await following
+    assert heard.text == text_of(LINES)
+
+
+async def test_rotation_while_streams_stay_open_loses_nothing() -> None:
+    heard, server = Heard(), LogServer()
+    await live(server, heard, rotate=True)
+    assert heard.text == text_of(LINES)
+
+
+async def test_rotation_between_two_streams_is_told_with_its_bounds() -> None:
+    heard, result, _ = await finished(cursor=Cursor().past([stamped(0, b"long ago").replace(b"T16", b"T15")]))
+    (gap,) = result.gaps
+    assert (gap.after[:13], gap.before, gap.reason) == ("2026-11-23T15", "2026-11-23T16:00:00.000621569Z", ROTATED)
+    assert heard.text == text_of(LINES)
+    assert ROTATED in heard.notes[0]
+
+
+async def test_a_log_that_begins_long_after_the_containers_start_is_told() -> None:
+    heard, result, _ = await finished(started=datetime(2026, 11, 23, 15, tzinfo=UTC))
+    assert [gap.reason for gap in result.gaps] == [LATE]
+    assert heard.text == text_of(LINES)
+
+
+async def test_a_log_that_was_rotated_on_every_cut_tells_each_gap() -> None:
+    heard, server = Heard(), LogServer([Cut(3000)])
+    server.write(*LINES[:100])
+    ended = asyncio.Event()
+    async with serving(server) as api:
+        following = asyncio.create_task(follow(api, "etl", Driver(), emit=heard, ended=ended, patience=HURRIED))
+        await asyncio.sleep(0.02)
+        server.write(*LINES[100:])
+        server.rotate(keep=2000)
+        server.end()
+        ended.set()
+        result = await following
+    assert [gap.before[:23] for gap in result.gaps] == ["2026-11-23T16:00:40.000"]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Refuse(400, WAITING)] * 3,
+        [Refuse(500), Refuse(503)],
+        [Refuse(429, headers={"Retry-After": "1"})],
+        [Refuse(401)],
+        [Refuse(410)],
+        [Say(), Say(b"failed to create fsnotify watcher: too many open files\n")],
+    ],
+    ids=["starting", "server failed", "throttled", "unauthorized", "gone", "kubelet"],
+)
+async def test_what_passes_is_waited_for(faults: list[Fault]) -> None:
+    heard = Heard()
+    await live(LogServer(faults), heard)
+    assert heard.text == text_of(LINES)
+    assert heard.notes == []
+
+
+async def test_a_log_that_may_not_be_read_is_told_once_and_read_when_it_may() -> None:
+    heard = Heard()
+    await live(LogServer([Refuse(403)] * 3), heard)
+    assert heard.text == text_of(LINES)
+    assert len(heard.notes) == 1
+
+
+async def test_the_log_of_a_vanished_pod_has_a_gap_behind_its_last_line() -> None:
+    heard, server = Heard(), LogServer([Cut(3000), MISSING])
+    result = await live(server, heard)
+    assert text_of(LINES).startswith(heard.text)
+    assert [(gap.after, gap.before, gap.reason) for gap in result.gaps] == [(result.cursor.stamp, "", GONE)]
+
+
+async def test_a_pod_that_vanishes_after_its_log_has_ended_leaves_no_gap() -> None:
+    heard, server = Heard(), LogServer([Cut(10**9), MISSING])
+    result = await live(server, heard)
+    assert (heard.text, result.gaps) == (text_of(LINES), ())
+
+
+async def test_a_log_that_stays_unreadable_after_the_end_is_told_as_a_gap() -> None:
+    heard, result, _ = await finished([Say()] * 1000)
+    assert [UNREADABLE.decode() in gap.reason for gap in result.gaps] == [True]
+    assert heard.text == b""
+
+
+async def test_a_container_that_never_started_has_no_log_and_no_gap() -> None:
+    heard, result, _ = await finished([Refuse(400, WAITING)])
+    assert (heard.batches, result.gaps) == ([], ())
+
+
+async def test_a_container_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(errors.Invalid, match="container ghost is not valid for pod"):
+        await finished([Refuse(400, "container ghost is not valid for pod job-driver")])
+
+
+async def test_a_sink_that_fails_ends_the_following_with_its_own_error() -> None:
+    async def broken(batch: Batch) -> None:
+        raise OSError("the supervisor is gone")
+
+    server = LogServer()
+    server.write(*LINES)
+    async with serving(server) as api:
+        with pytest.raises(OSError, match="the supervisor is gone"):
+            await follow(api, "etl", Driver(), emit=broken, ended=asyncio.Event(), patience=HURRIED)
+
+
+async def test_a_slow_sink_is_waited_for() -> None:
+    heard, server, ended = Heard(), LogServer(), asyncio.Event()
+
+    async def slowly(batch: Batch) -> None:
+        await asyncio.sleep(0.01)
+        await heard(batch)
+
+    server.write(*LINES)
+    server.end()
+    ended.set()
+    async with serving(server) as api:
+        await follow(api, "etl", Driver(), emit=slowly, ended=ended, patience=HURRIED)
+    assert heard.text == text_of(LINES)
+
+
+async def test_another_process_goes_on_where_the_last_batch_ended() -> None:
+    heard, _, _ = await finished()
+    first = heard.batches[: len(heard.batches) // 2]
+    stored = Cursor.from_json(first[-1].cursor.to_json())
+    again, _, _ = await finished(cursor=stored)
+    assert raw(first) + again.text == text_of(LINES)
+
+
+async def test_the_last_line_may_lack_its_newline() -> None:
+    heard, server, ended = Heard(), LogServer(), asyncio.Event()
+    server.write(LINES[0])
+    server.end(rest=stamped(1, b"cut sho"))
+    ended.set()
+    async with serving(server) as api:
+        await follow(api, "etl", Driver(), emit=heard, ended=ended, patience=HURRIED)
+    assert heard.text == text_of(LINES[:1]) + b"cut sho"

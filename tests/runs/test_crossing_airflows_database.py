@@ -1,0 +1,31 @@
+"""Handle, outcome and policy cross Airflow's database as JSON and come back equal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
+from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.runs.handle import Handle
+from airflow_k8s_bigdata.runs.outcome import Outcome, State
+from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
+
+WHY = Diagnosis("driver-oom-killed", "the driver was killed", "give it more", Fault.JOB, True, ("status: 137",))
+NOUNS = [
+    Handle("etl", "load-driver", "u-1", "spark-1", Identity("here", "d", "r", "t", 2, 3, 4, 5), adopted=True),
+    Outcome(State.FAILED, "load-driver", "spark-1", "it failed", 137, 2, {"Running": 1.5}, WHY, ("last",), 9),
+    Outcome(State.LOST, "load-driver", "spark-1", "it vanished"),
+    RunPolicy(cleanup=Cleanup.KEEP),
+]
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_it_comes_back_equal(noun: Any) -> None:
+    assert type(noun).from_json(json.loads(json.dumps(noun.to_json()))) == noun
+
+
+def test_a_policy_of_an_older_release_gets_defaults_for_what_it_lacks() -> None:
+    assert RunPolicy.from_json({}) == RunPolicy()
