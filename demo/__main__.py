@@ -35,11 +35,9 @@ def main() -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     started: list[Any] = []
     try:
-        with console.status("starting localkube"):
-            kube = LocalKube(FOLDER / "localkube", env=_environment())
-            started.append(kube)
-        console.print(f"localkube is up; kubeconfig {kube.kubeconfig.relative_to(ROOT)}")
-        airflow = _airflow(kube)
+        kube = start_localkube()
+        started.append(kube)
+        airflow = start_airflow(kube)
         started.append(airflow)
         succeeded = _run(airflow, kube)
         if arguments.keep:
@@ -57,11 +55,17 @@ def main() -> int:
     return 0 if succeeded else 1
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+def start_localkube() -> LocalKube:
+    """localkube in the demo's folder."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    with console.status("starting localkube"):
+        kube = LocalKube(FOLDER / "localkube", env=environment)
+    console.print(f"localkube is up; kubeconfig {kube.kubeconfig.relative_to(ROOT)}")
+    return kube
 
 
-def _airflow(kube: LocalKube) -> Airflow:
+def start_airflow(kube: LocalKube, extra_env: dict[str, str] | None = None) -> Airflow:
+    """Airflow in the demo's folder, with the example DAGs and a connection to localkube."""
     flights = FOLDER / "flights"
     flights.mkdir(parents=True)
     airflow = Airflow(
@@ -69,7 +73,7 @@ def _airflow(kube: LocalKube) -> Airflow:
         dags=ROOT / "example_dags",
         kubeconfig=kube.kubeconfig,
         namespace=kube.namespace,
-        extra_env={"FLIGHTS_FOLDER": str(flights)},
+        extra_env={"FLIGHTS_FOLDER": str(flights), **(extra_env or {})},
     )
     try:
         with console.status("making Airflow's database"):

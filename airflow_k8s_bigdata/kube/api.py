@@ -146,12 +146,29 @@ class Api:
         action: str,
     ) -> Object:
         """One request, decoded; sent again after connection errors, 429, 5xx and, with fresh credentials, 401."""
+        answer = await self.read(method, path, params=params, body=body, content_type=content_type, action=action)
+        return msgspec.json.decode(answer, type=dict[str, Any])
+
+    async def read(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+        action: str,
+    ) -> bytes:
+        """As `request`, not decoded: for whoever needs only parts of a large answer."""
         data = None if body is None else msgspec.json.encode(body)
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if data is not None else {})
 
-        async def once() -> Object:
+        async def once() -> bytes:
             async with self._send(method, path, params=params, data=data, headers=headers, action=action) as answer:
-                return msgspec.json.decode(await answer.read(), type=dict[str, Any])
+                try:
+                    return await answer.read()
+                except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                    raise errors.Unreachable(_describe(error), action=action) from error
 
         return await self._retrying(once)
 
@@ -217,7 +234,7 @@ class Api:
                 await _raise_for(response, action)
             yield response
 
-    async def _retrying(self, once: Callable[[], Awaitable[Object]]) -> Object:
+    async def _retrying(self, once: Callable[[], Awaitable[bytes]]) -> bytes:
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             asked = error.retry_after if isinstance(error, errors.ClusterError) else None

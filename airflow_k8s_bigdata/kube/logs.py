@@ -1,8 +1,8 @@
 """A container's log from its first line to its last: followed while it runs, resumed exactly, drained at its end.
 
-The API streams a log until the container ends, or until something between us and the kubelet breaks. Both look alike
-when the stream ends in order, so a log counts as read to its end only when a reading that began after the container's
-end came to its own. What lines mean and where reading stood is known to `objects.loglines` and `objects.logbatches`.
+The API streams a log until the container ends, or until something between us and the kubelet breaks. Both may look
+alike, so a log counts as read to its end only when that was confirmed after the container's end. What lines mean and
+where reading stood is known to `objects.loglines` and `objects.logbatches`.
 """
 
 from __future__ import annotations
@@ -10,28 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from logging import WARNING
-from typing import Protocol
+from logging import INFO
+from typing import Any, Protocol
 
 import aiohttp
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import paths
 from airflow_k8s_bigdata.kube.api import Api, Sleep
-from airflow_k8s_bigdata.objects.logbatches import Batcher
-from airflow_k8s_bigdata.objects.loglines import Batch, Cursor, Gap, LineFeed, Lines, Piece, Record
-
-Emit = Callable[[Batch], Awaitable[None]]
-"""The sink. While it takes its time nothing is read: lines wait in the connection, then in the pod. What it raises
-ends the following."""
+from airflow_k8s_bigdata.kube.logoutlet import Emit, Outlet, SinkFailed
+from airflow_k8s_bigdata.kube.logstreams import Rate, Streams
+from airflow_k8s_bigdata.objects.loglines import STAMP, Cursor, Gap, LineFeed, Lines, Piece
 
 GONE = "the pod is gone"
 LATE = "the log begins so long after the container's start that the lines before may have been rotated away"
 _LATE_SECONDS = 60
 _EMPTY_STREAMS = 3
+_READ_BYTES = 128 * 1024  # a millisecond's work: other coroutines wait no longer for a log that never pauses
+_TAIL_BYTES = 1 << 20
 _WAITING_FAILURES = 3  # the pauses while a container is about to start do not grow beyond those after so many
 
 
@@ -95,6 +94,7 @@ async def follow(
     ended: asyncio.Event,
     cursor: Cursor | None = None,
     started: datetime | None = None,
+    streams: Streams | None = None,
     patience: Patience | None = None,
     sleep: Sleep = asyncio.sleep,
 ) -> Followed:
@@ -106,25 +106,30 @@ async def follow(
     :param ended: set when the container has terminated, or its pod is gone; the log is then drained.
     :param cursor: where to go on; None for the log's beginning.
     :param started: when the container started. If it is known, a log that was cut before it was first read is noticed.
+    :param streams: shared by all who follow logs in this event loop; None for no limit.
     :raises errors.Invalid: there is no such container.
     """
+    patience, streams = patience or Patience(), streams or Streams(limit=1)
+    outlet = Outlet(emit, cursor or Cursor(), seconds=patience.batch, sleep=sleep)
     log = _Log(namespace, source.pod, source.container, started)
-    follower = _Follower(api, log, emit, ended, cursor or Cursor(), patience or Patience(), sleep)
+    reader = _Reader(api, log, outlet, ended, streams, patience, sleep)
     try:
         async with asyncio.TaskGroup() as tasks:
-            helpers = [tasks.create_task(follower.flush_when_due()), tasks.create_task(follower.cut_behind_the_end())]
-            await follower.read()
+            helpers = [tasks.create_task(outlet.flush_when_due()), tasks.create_task(reader.cut_behind_the_end())]
+            await reader.read()
             for helper in helpers:
                 helper.cancel()
     except BaseExceptionGroup as group:
         error = group.exceptions[0]
         # The group exists for the helpers' sake; callers want the one error, and the sink's as it was raised.
-        raise (error.__cause__ or error) if isinstance(error, _SinkFailed) else error from None
-    return follower.result()
+        raise (error.__cause__ or error) if isinstance(error, SinkFailed) else error from None
+    finally:
+        streams.leave(reader)
+    return Followed(outlet.cursor, outlet.lines, tuple(outlet.gaps), reader.streams)
 
 
-class _SinkFailed(Exception):
-    """Carries an error of the sink past those who take every OSError for the network's."""
+class _GaveWay(Exception):
+    """The stream was given to a busier log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,94 +143,90 @@ class _Log:
         return f"{self.namespace}/{self.pod}, container {self.container}"
 
 
-class _Follower:
+class _Reader:
     def __init__(
         self,
         api: Api,
         log: _Log,
-        emit: Emit,
+        outlet: Outlet,
         ended: asyncio.Event,
-        cursor: Cursor,
+        shared: Streams,
         patience: Patience,
         sleep: Sleep,
     ) -> None:
+        self.streams = 0
         self._api = api
         self._log = log
+        self._outlet = outlet
         self._ended = ended
-        self._sink = emit
+        self._shared = shared
         self._patience = patience
-        self._clock = asyncio.get_running_loop().time
         self._sleep = sleep
-        self._batcher = Batcher(cursor, seconds=patience.batch)
-        self._emitting = asyncio.Lock()
-        self._waiting = asyncio.Event()  # set while the batcher may hold lines
-        self._gaps: list[Gap] = []
-        self._said: set[str] = set()
-        self._lines = self._streams = 0
+        self._clock = asyncio.get_running_loop().time
+        self._rate = Rate()
         self._failures = self._empty_streams = 0
-        self._begun = bool(cursor.stamp)
+        self._begun = bool(outlet.cursor.stamp)
         self._silence = patience.silence
-        self._ended_in_order = False
+        self._ended_in_order = False  # the last stream that was to end with the log
         self._drain_until: float | None = None
         self._body: aiohttp.StreamReader | None = None
         self._last_bytes = 0.0
-
-    def result(self) -> Followed:
-        return Followed(self._batcher.cursor, self._lines, tuple(self._gaps), self._streams)
-
-    # Reading
 
     async def read(self) -> None:
         """Read until nothing more can come."""
         while True:
             final = self._ended.is_set()
             try:
-                confirmed = await self._stream(follow=not final)
+                if final and self._ended_in_order and await self._tail_was_read():
+                    break
+                streamed = not final and self._shared.take(self)
+                at_end = await self._read_stream(follow=streamed, final=final)
+            except _GaveWay:
+                continue
             except errors.ClusterError as error:
                 if not await self._go_on_after(error, final=final):
                     break
-            else:
-                if final and confirmed:
-                    break
-                # The container has ended and the watch is about to say so, or the connection was closed in order.
+                continue
+            if final and at_end:
+                break
+            if final or streamed:
+                # The container's end is about to be known, or the connection was closed in order for another reason.
                 await self._pause()
-        await self._hand_on(self._batcher.flush(self._clock(), everything=True))
+            else:
+                await self._wait_for_turn()
+        await self._outlet.flush()
 
-    async def _stream(self, *, follow: bool) -> bool:
+    # One stream
+
+    async def _read_stream(self, *, follow: bool, final: bool) -> bool:
         """Read one stream to its end; returns whether it showed that nothing more was there."""
-        position = self._batcher.position
+        position = self._outlet.position
         feed = LineFeed(position)
-        params = {"container": self._log.container, "timestamps": "true"}
-        if follow:
-            params["follow"] = "true"
+        params = {"follow": "true"} if follow else {}
         if position.since_time:
             params["sinceTime"] = position.since_time
-        path = paths.of("Pod", self._log.namespace, self._log.pod) + "/log"
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self._silence)
-        self._streams += 1
-        async with self._api.stream(path, params, action=self._action, timeout=limits) as body:
+        self.streams += 1
+        async with self._open(params) as body:
             self._ended_in_order = False
             self._silence = min(self._silence * 2, self._patience.longest_silence)
             self._body, self._last_bytes = body, self._clock()
-            while chunk := await body.readany():
+            while chunk := await body.read(_READ_BYTES):
                 self._last_bytes = self._clock()
+                self._rate.add(len(chunk), self._last_bytes)
                 await self._take(feed, feed.feed(chunk))
                 await asyncio.sleep(0)  # a body that is never empty would keep the loop to itself
-        if not follow:
+        if final:
             await self._take(feed, feed.end())
         if feed.remarks:  # the kubelet says why it has no log, with status 200
             raise errors.ServerFailed(feed.remarks[-1], action=self._action)
-        self._ended_in_order = True
-        return self._shows_the_end(feed, grew=self._batcher.position != position)
+        self._ended_in_order = follow or final
+        return self._shows_the_end(feed, grew=self._outlet.position != position)
 
-    def _shows_the_end(self, feed: LineFeed, *, grew: bool) -> bool:
-        """Whether a stream that ended in order ended behind the last line.
-
-        The API server ends a body in order too when it loses the kubelet. So it takes a stream with the line that was
-        read last at its end or, where rotation took that line away and nothing came after it, several empty ones.
-        """
-        self._empty_streams = self._empty_streams + 1 if feed.empty else 0
-        return not grew and (feed.found or self._empty_streams >= _EMPTY_STREAMS)
+    def _open(self, params: dict[str, str]) -> AbstractAsyncContextManager[aiohttp.StreamReader]:
+        path = paths.of("Pod", self._log.namespace, self._log.pod) + "/log"
+        params = {"container": self._log.container, "timestamps": "true", **params}
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self._silence)
+        return self._api.stream(path, params, action=self._action, timeout=limits)
 
     async def _take(self, feed: LineFeed, items: list[Lines | Piece]) -> None:
         if not items:
@@ -233,10 +234,8 @@ class _Follower:
         self._failures, self._silence, self._drain_until = 0, self._patience.silence, None
         gap, feed.gap = feed.gap or self._late_start(items[0]), None
         if gap:
-            await self._lose(gap)
-        async with self._emitting:
-            await self._emit(self._batcher.add(items, self._clock()))
-        self._waiting.set()
+            await self._outlet.lose(self._log, gap)
+        await self._outlet.take(items)
 
     def _late_start(self, first: Lines | Piece) -> Gap | None:
         """The gap before the log's first line, if it was first read long after the container's start."""
@@ -248,6 +247,27 @@ class _Follower:
         silent = (datetime.fromisoformat(stamp + "+00:00") - started).total_seconds()
         unseen = (self._api.now() - started).total_seconds()
         return Gap("", stamp + "Z", LATE) if min(silent, unseen) > _LATE_SECONDS else None
+
+    # The end
+
+    async def _tail_was_read(self) -> bool:
+        """Whether the log's last lines are those that were read last. False may mean that it can't be told."""
+        cursor = self._outlet.position
+        if cursor.part or not cursor.stamp:
+            return False
+        async with self._open({"tailLines": str(cursor.lines + 1), "limitBytes": str(_TAIL_BYTES)}) as body:
+            items = LineFeed(Cursor()).feed(await body.read())
+        stamps = [line[:STAMP].decode() for item in items if not isinstance(item, Piece) for line in item]
+        return stamps.count(cursor.stamp) == cursor.lines and stamps[-1:] == [cursor.stamp]
+
+    def _shows_the_end(self, feed: LineFeed, *, grew: bool) -> bool:
+        """Whether a stream that ended in order ended behind the last line.
+
+        The API server ends a body in order too when it loses the kubelet. So it takes a stream with the line that was
+        read last at its end or, where rotation took that line away and nothing came after it, several empty ones.
+        """
+        self._empty_streams = self._empty_streams + 1 if feed.empty else 0
+        return not grew and (feed.found or self._empty_streams >= _EMPTY_STREAMS)
 
     async def cut_behind_the_end(self) -> None:
         """End a stream that stays open and silent although the container has ended: what it owes is read anew."""
@@ -263,19 +283,21 @@ class _Follower:
         """Decide whether to read again after a failure, and wait until then."""
         if isinstance(error, errors.NotFound):
             if not self._ended_in_order:
-                await self._lose(Gap(self._batcher.position.stamp, "", GONE))
+                await self._outlet.lose(self._log, Gap(self._outlet.position.stamp, "", GONE))
             return False
         waiting = isinstance(error, errors.Invalid)  # "container ... is waiting to start: ContainerCreating"
         if waiting and "not valid for pod" in error.message:
             raise error
-        if final and (waiting or self._ended_in_order):
-            return False  # it never started, or its end was read and can't be confirmed
+        if final and waiting:
+            return False  # it never started
         if final and self._drained():
-            await self._lose(Gap(self._batcher.position.stamp, "", f"they could not be read: {error}"))
+            if not self._ended_in_order:
+                reason = f"they could not be read: {error}"
+                await self._outlet.lose(self._log, Gap(self._outlet.position.stamp, "", reason))
             return False
         if isinstance(error, errors.Forbidden):
-            await self._note(f"the log of {self._log} can't be read for now: {error}")
-            await self._pause(self._patience.forbidden)
+            await self._outlet.say(f"the log of {self._log} can't be read for now: {error}")
+            await self._rest(self._patience.forbidden)
             return True
         if isinstance(error, errors.Unauthorized):
             with contextlib.suppress(errors.ClusterError):  # the pause and the next try follow in any case
@@ -291,57 +313,43 @@ class _Follower:
             self._drain_until = self._clock() + self._patience.drain
         return self._clock() >= self._drain_until
 
+    # Waiting
+
     async def _pause(self, at_least: float = 0.0) -> None:
-        """Wait before the next try, longer each time, but not beyond the container's end."""
+        """Wait before the next try, longer each time."""
         first, longest = self._patience.retry
         seconds = random.uniform(0.5, 1.0) * min(longest, first * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
-        pause = asyncio.ensure_future(self._sleep(max(at_least, seconds)))
-        end = asyncio.ensure_future(self._ended.wait())
+        await self._rest(max(at_least, seconds))
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, but not beyond the container's end."""
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._sleep(seconds))]
+        if not self._ended.is_set():
+            waits.append(asyncio.ensure_future(self._ended.wait()))
         try:
-            await asyncio.wait([pause] if self._ended.is_set() else [pause, end], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            pause.cancel()
-            end.cancel()
+            for wait in waits:
+                wait.cancel()
 
-    # The sink
+    async def _wait_for_turn(self) -> None:
+        turn = self._shared.turn
+        await self._outlet.say(
+            f"{self._shared.limit} logs are streamed already, so the log of {self._log} comes in turns: "
+            f"every {turn:.0f} s at first",
+            level=INFO,
+        )
+        await self._rest(random.uniform(0.8, 1.2) * turn)
 
-    async def flush_when_due(self) -> None:
-        """Hand on lines that have waited long enough for others."""
-        while True:
-            await self._waiting.wait()
-            due = self._batcher.due
-            if due is None:
-                self._waiting.clear()
-                continue
-            await self._sleep(max(0.0, due - self._clock()))
-            async with self._emitting:
-                await self._emit(self._batcher.flush(self._clock()))
+    # Sharing streams: see `logstreams.Claimant`
 
-    async def _hand_on(self, batches: list[Batch]) -> None:
-        async with self._emitting:
-            await self._emit(batches)
+    def bytes_per_second(self) -> float:
+        return self._rate.per_second(self._clock())
 
-    async def _emit(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            try:
-                await self._sink(batch)
-            except Exception as error:
-                raise _SinkFailed from error
-            self._lines += batch.lines
-
-    async def _lose(self, gap: Gap) -> None:
-        self._gaps.append(gap)
-        await self._note(f"{self._log}: {gap}")
-
-    async def _note(self, text: str) -> None:
-        """Say something about the log, once."""
-        if text in self._said:
-            return
-        self._said.add(text)
-        await self._hand_on(self._batcher.flush(self._clock(), everything=True))
-        cursor = self._batcher.cursor
-        await self._hand_on([Batch((Record(WARNING, text, cursor.stamp, 0, note=True),), cursor)])
+    def give_way(self) -> None:
+        if self._body is not None:
+            self._body.set_exception(_GaveWay())
 
     @property
     def _action(self) -> str:

@@ -1,7 +1,7 @@
 """List, then watch, resume, list again: a selection of objects kept in view for as long as somebody looks.
 
-Three generators stacked: `keep` never ends and never loses a state, `_resumed` goes on after every quiet end of a
-stream, `_once` is one request. What is yielded is level, not edge: after a gap comes a whole list.
+`keep` never ends and never loses a state; `_Reader` makes its requests. What is yielded is level, not edge: where
+changes may have been missed comes a whole list.
 """
 
 from __future__ import annotations
@@ -10,114 +10,301 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import aiohttp
 import msgspec
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import paths
-from airflow_k8s_bigdata.kube.api import Api, Object, Sleep
+from airflow_k8s_bigdata.kube.api import Api, Sleep
 
 log = logging.getLogger(__name__)
 
-SERVER_TIMEOUT = 290
-"""Seconds after which the server is asked to end a watch; it is opened again at once."""
-SILENCE = 60
-"""Seconds beyond the server's own timeout after which a stream that says nothing counts as dead (half-open TCP)."""
-RELIST_BACKOFF = (0.2, 30.0)
-"""Seconds of the first and the longest pause after a failure; every pause is jittered."""
+T = TypeVar("T")
+Decode = Callable[[msgspec.Raw], T]
+"""Reads one object's JSON. What it raises must be a `msgspec.DecodeError`."""
+
+_WHOLE: Decode[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """The whole selection at a moment: what is not in it does not exist."""
+class Patience:
+    """How long to wait for what, in seconds.
 
-    objects: list[Object]
+    :param stream: after so long the server is asked to end a watch, give or take a tenth; it is opened again at once.
+    :param silence: a stream without a byte for so long counts as dead (half-open TCP). The API server sends a bookmark
+        about every minute. A stream that outlives `stream` by as much counts as dead too.
+    :param retry: the first and the longest pause after a failure; pauses are jittered.
+    :param interval: between two lists while RBAC refuses the watch.
+    :param lists: how many lists before the watch is tried again.
+    :param page: how many objects one answer to a list may hold.
+    """
+
+    stream: float = 300.0
+    silence: float = 90.0
+    retry: tuple[float, float] = (0.2, 15.0)
+    interval: float = 15.0
+    lists: int = 20
+    page: int = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class Listed(Generic[T]):
+    """The whole selection at a resource version: what is not in it does not exist."""
+
+    objects: list[T]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[T]):
     """One event: ADDED, MODIFIED or DELETED with the object's state (its last one when DELETED)."""
 
     type: str
-    object: Object
+    object: T
 
 
 @dataclass(frozen=True, slots=True)
 class Troubled:
-    """The API could not be watched for now; it is being tried again."""
+    """The API could not be watched twice in a row; it is being tried again."""
 
     error: errors.ClusterError
 
 
-Update = Listed | Changed | Troubled
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """It can be watched again after a `Troubled`, nothing was missed. A `Listed` says as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """RBAC allows to list and not to watch: from now on there is a list every `Patience.interval`. Told once."""
+
+    error: errors.Forbidden
+
+
+Update = Listed[T] | Changed[T] | Troubled | Recovered | Degraded
+
+
+class _Version(msgspec.Struct):
+    resourceVersion: str = ""
+
+
+class _Versioned(msgspec.Struct):
+    metadata: _Version
+
+
+class _ListMeta(_Version):
+    next: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
 
 
 async def keep(
-    api: Api, kind: str, namespace: str, *, labels: str = "", fields: str = "", sleep: Sleep = asyncio.sleep
-) -> AsyncGenerator[Update]:
+    api: Api,
+    kind: str,
+    namespace: str,
+    *,
+    labels: str = "",
+    fields: str = "",
+    decode: Decode[Any] | None = None,
+    patience: Patience | None = None,
+    sleep: Sleep = asyncio.sleep,
+) -> AsyncGenerator[Update[Any]]:
     """The selection, for ever: a `Listed` first, changes as they come, a new `Listed` after any gap.
 
-    Raises Forbidden and Invalid when the very first list is refused: then nothing was ever seen and no retry helps.
+    :param decode: how objects are read, so that what nobody needs is never held; None for whole dicts.
+    :raises errors.ClusterError: Forbidden, Invalid, NotFound when the very first list is refused: then nothing was ever
+        seen and no retry helps.
     """
-    selection = {name: value for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
-    seen = False
-    failures = 0
+    selection = {"labelSelector": labels, "fieldSelector": fields}
+    reader: _Reader[Any] = _Reader(api, kind, namespace, selection, decode or _WHOLE, patience)
+    course = _Course(reader.patience)
     while True:
         try:
-            listed = await api.list(kind, namespace, **selection)
-            seen, failures = True, 0
-            yield Listed(listed.get("items") or [])
-            version = listed["metadata"]["resourceVersion"]
-            async for change in _resumed(api, paths.of(kind, namespace), selection, version, sleep=sleep):
-                yield change
-        except errors.Gone:
-            continue  # the version is out of the server's history: normal after a long silence
+            version = course.version
+            if version is None:
+                course.listed(listed := await reader.list())
+                yield listed
+                version = listed.version
+                if course.polls:
+                    course.polls -= 1
+                    course.version = None
+                    await sleep(random.uniform(0.8, 1.2) * reader.patience.interval)
+                    continue
+            async with contextlib.aclosing(reader.watch(version)) as events:
+                async for reached, event in events:
+                    if course.opened(reached):
+                        yield Recovered()
+                    if event is not None:
+                        yield event
+            if course.lasted() < 1:
+                await sleep(1)  # a server or proxy that ends every stream at once must not be hammered
         except errors.ClusterError as error:
-            if not seen and isinstance(error, errors.Forbidden | errors.Invalid | errors.NotFound):
-                raise
-            yield Troubled(error)
+            if report := course.failed(error):
+                yield report
             if isinstance(error, errors.Unauthorized):
-                await api.refresh()
-            first, longest = RELIST_BACKOFF
-            await sleep(random.uniform(0.5, 1.0) * min(longest, first * 2**failures))
-            failures += 1
+                with contextlib.suppress(errors.ClusterError):  # the next request says what is wrong
+                    await api.refresh()
+            await sleep(course.pause(error))
 
 
-async def _resumed(
-    api: Api, path: str, selection: dict[str, str], version: str, *, sleep: Sleep
-) -> AsyncGenerator[Changed]:
-    """Watch from a version on, opening the next stream where one ended in order."""
-    clock = asyncio.get_running_loop().time
-    while True:
-        opened = clock()
-        async with contextlib.aclosing(_once(api, path, selection, version)) as events:
-            async for event in events:
-                version = event.object["metadata"]["resourceVersion"]
-                if event.type != "BOOKMARK":
-                    yield event
-        if clock() - opened < 1:
-            await sleep(1)  # a server or proxy that ends every stream at once must not be hammered
+class _Course:
+    """Where `keep` stands: the version to resume from, and what went wrong of late."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._clock = asyncio.get_running_loop().time
+        self._seen = False
+        self._failures = 0
+        self._troubled = False
+        self._degraded = False
+        self._began = self._clock()
+        self.version: str | None = None
+        self.polls = 0
+
+    def listed(self, listed: Listed[Any]) -> None:
+        self._seen = True
+        self._began = self._clock()
+        self._troubled = False
+        self.version = listed.version
+
+    def opened(self, version: str | None) -> bool:
+        """A stream was opened (None) or got as far as a version. Returns whether that ended some trouble."""
+        if version is None:
+            self._began = self._clock()
+        else:
+            self.version, self._failures = version, 0
+        recovered, self._troubled = self._troubled, False
+        return recovered
+
+    def lasted(self) -> float:
+        return self._clock() - self._began
+
+    def failed(self, error: errors.ClusterError) -> Troubled | Degraded | None:
+        """Decide where to go on. Raises the error when going on is pointless."""
+        if not self._seen and isinstance(error, errors.Forbidden | errors.Invalid | errors.NotFound):
+            raise error
+        if isinstance(error, errors.Gone):
+            self.version = None  # out of the server's history: normal after a long silence
+            return None
+        if self.version is not None and isinstance(error, errors.Forbidden):
+            self.version, self.polls = None, self._patience.lists
+            told, self._degraded = self._degraded, True
+            return None if told else Degraded(error)
+        if self.lasted() > self._patience.retry[1]:
+            self._failures = 0
+        self._failures += 1
+        passing = isinstance(error, errors.Unreachable | errors.ServerFailed | errors.Throttled | errors.Unauthorized)
+        if not passing or self._failures > 3:
+            # Also when the server's history is not ours any more, as after a restored backup.
+            self.version = None
+        if self._failures < 2 or self._troubled:
+            return None
+        self._troubled = True
+        return Troubled(error)
+
+    def pause(self, error: errors.ClusterError) -> float:
+        """Seconds until the next try."""
+        if isinstance(error, errors.Gone):
+            return 0.0 if self.lasted() > 1 else 1.0
+        if isinstance(error, errors.Forbidden) and self.polls:
+            return self._patience.interval
+        first, longest = self._patience.retry
+        backoff = random.uniform(0.5, 1.0) * min(longest, first * 2.0**self._failures)
+        return max(error.retry_after or 0.0, backoff)
 
 
-async def _once(api: Api, path: str, selection: dict[str, str], version: str) -> AsyncGenerator[Changed]:
-    params = selection | {
-        "watch": "true",
-        "allowWatchBookmarks": "true",
-        "resourceVersion": version,
-        "timeoutSeconds": str(SERVER_TIMEOUT),
-    }
-    limits = aiohttp.ClientTimeout(total=SERVER_TIMEOUT + SILENCE, sock_connect=10)
-    decode = msgspec.json.Decoder().decode
-    async with api.stream(path, params, action=f"watch {path}", timeout=limits, accept="application/json") as body:
-        async for line in _lines(body):
-            event = decode(line)
-            if event["type"] == "ERROR":
-                status = event["object"]
-                raise errors.from_status(int(status.get("code") or 500), status, action=f"watch {path}")
-            yield Changed(event["type"], event["object"])
+class _Reader(Generic[T]):
+    """The requests for one selection."""
+
+    def __init__(
+        self,
+        api: Api,
+        kind: str,
+        namespace: str,
+        selection: dict[str, str],
+        decode: Decode[T],
+        patience: Patience | None,
+    ) -> None:
+        self.patience = patience or Patience()
+        self._api = api
+        self._path = paths.of(kind, namespace)
+        self._what = f"{kind} in {namespace}"
+        self._selection = {name: value for name, value in selection.items() if value}
+        self._decode = decode
+        self._page = msgspec.json.Decoder(_Page)
+        self._event = msgspec.json.Decoder(_Event)
+        self._versioned = msgspec.json.Decoder(_Versioned)
+
+    async def list(self) -> Listed[T]:
+        """Everything, in pages: decoding all at once would hold up the loop."""
+        objects: list[T] = []
+        following = ""
+        while True:
+            params = (
+                self._selection | {"limit": str(self.patience.page)} | ({"continue": following} if following else {})
+            )
+            answer = await self._api.read("GET", self._path, params=params, action=f"list {self._what}")
+            with _understood(f"list {self._what}"):
+                page = self._page.decode(answer)
+                objects += map(self._decode, page.items or ())
+            following = page.metadata.next
+            if not following:
+                return Listed(objects, page.metadata.resourceVersion)
+
+    async def watch(self, version: str) -> AsyncGenerator[tuple[str | None, Changed[T] | None]]:
+        """One stream: (None, None) when it is open, then the version of every event with the event, or with None for
+        a bookmark."""
+        seconds = self.patience.stream * random.uniform(0.9, 1.1)
+        params = self._selection | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(max(1, round(seconds))),
+        }
+        limits = aiohttp.ClientTimeout(
+            total=seconds + self.patience.silence, sock_connect=10, sock_read=self.patience.silence
+        )
+        action = f"watch {self._what}"
+        async with self._api.stream(
+            self._path, params, action=action, timeout=limits, accept="application/json"
+        ) as body:
+            yield None, None
+            async for line in _lines(body):
+                with _understood(action):
+                    event = self._event.decode(line)
+                    if event.type == "ERROR":
+                        raise _told(event.object, action)
+                    reached = self._versioned.decode(event.object).metadata.resourceVersion
+                    change = None if event.type == "BOOKMARK" else Changed(event.type, self._decode(event.object))
+                yield reached, change
+
+
+def _told(status: msgspec.Raw, action: str) -> errors.ClusterError:
+    """The error that a stream carried as its last event."""
+    body = msgspec.json.decode(status, type=dict[str, Any])
+    return errors.from_status(int(body.get("code") or 500), body, action=action)
+
+
+@contextlib.contextmanager
+def _understood(action: str) -> Iterator[None]:
+    """An answer that is not the API's (a proxy's page, say) is a failure like others: tried again, and told."""
+    try:
+        yield
+    except msgspec.DecodeError as error:
+        raise errors.ServerFailed(f"an answer that is not understood: {error}", action=action) from error
 
 
 async def _lines(body: aiohttp.StreamReader) -> AsyncIterator[bytes]:

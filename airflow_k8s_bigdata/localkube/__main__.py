@@ -42,6 +42,9 @@ def _settings(arguments: list[str] | None) -> Settings:
         default=[],
         help="make it at the start, with a service account `spark`; may be given several times",
     )
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget the objects of an earlier run in the data directory"
+    )
     parser.add_argument("--image-config", type=Path, help="rules from image names to what runs (YAML)")
     given = parser.parse_args(arguments)
     return Settings(
@@ -51,6 +54,7 @@ def _settings(arguments: list[str] | None) -> Settings:
         memory=given.memory,
         namespaces=tuple(given.namespace),
         image_config=given.image_config,
+        fresh=given.fresh,
     )
 
 

@@ -205,12 +205,7 @@ def _paths(tree: Object, path: Path) -> Iterable[Path]:
 
 
 def _tree(paths: Iterable[Path]) -> Object:
-    tree: Object = {}
-    for path in sorted(paths):
-        at = tree
-        for step in path:
-            at = at.setdefault(step, {})
-    return tree
+    return _with_paths({}, sorted(paths))
 
 
 def write_owners(obj: Object, owned: dict[Manager, set[Path]], now: str) -> None:
@@ -225,37 +220,106 @@ def write_owners(obj: Object, owned: dict[Manager, set[Path]], now: str) -> None
             continue
         tree = _tree(paths)
         old = before.get((manager.name, manager.operation, manager.subresource))
-        entry: Object = {
-            "manager": manager.name,
-            "operation": manager.operation,
-            "apiVersion": manager.api_version,
-            "time": old["time"] if old and old.get("fieldsV1") == tree else now,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": tree,
-        }
-        if manager.subresource:
-            entry["subresource"] = manager.subresource
-        entries.append(entry)
+        entries.append(_entry(manager, tree, old["time"] if old and old.get("fieldsV1") == tree else now))
     obj["metadata"].pop("managedFields", None)
     if entries:
         obj["metadata"]["managedFields"] = entries
 
 
+def changes(old: Object, new: Object) -> tuple[set[Path], set[Path]]:
+    """The fields of `new` that are new or have another value, and those of `old` that are gone."""
+    before, after = _differing(old, new)
+    before_leaves, after_leaves = leaves(before), leaves(after)
+    changed = {
+        path for path, value in after_leaves.items() if path not in before_leaves or before_leaves[path] != value
+    }
+    return changed, {path for path in before_leaves if path not in after_leaves}
+
+
+def _differing(old: Object, new: Object) -> tuple[Object, Object]:
+    """Both objects without the parts that are equal in both: what is left is small, and so is the work on it."""
+    before, after = dict(old), dict(new)
+    for key in old.keys() & new.keys():
+        if old[key] == new[key]:
+            del before[key], after[key]
+        elif isinstance(old[key], dict) and isinstance(new[key], dict) and key not in _ATOMIC:
+            before[key], after[key] = _differing(old[key], new[key])
+            # An empty rest is no field: the other side differs only by what it has more.
+            for side in (before, after):
+                if not side[key]:
+                    del side[key]
+    return before, after
+
+
 def track_update(old: Object | None, new: Object, manager: Manager, now: str) -> None:
     """Note in `new` that a manager changed what differs from `old`: an update takes fields from their owners."""
-    before, after = leaves(old) if old else {}, leaves(new)
-    changed = {path for path, value in after.items() if path not in before or before[path] != value}
-    gone = {path for path in before if path not in after}
-    owned = owners(old) if old else {}
-    if old:
-        new["metadata"].pop("managedFields", None)
-        if "managedFields" in old["metadata"]:
-            new["metadata"]["managedFields"] = old["metadata"]["managedFields"]
-    if not changed and not gone:
-        return
-    owned = {each: (paths - gone if each == manager else paths - gone - changed) for each, paths in owned.items()}
-    owned[manager] = owned.get(manager, set()) | changed
-    write_owners(new, owned, now)
+    changed, gone = changes(old or {"metadata": {}}, new)
+    entries = list(((old or {"metadata": {}})["metadata"]).get("managedFields") or ())
+    new["metadata"].pop("managedFields", None)
+    if changed or gone:
+        kept = [_left(entry, changed | gone) for entry in entries if not _is_of(entry, manager)]
+        own = next((entry for entry in entries if _is_of(entry, manager)), None)
+        tree = _without_paths((own or {}).get("fieldsV1") or {}, gone)
+        tree = _with_paths(tree, changed)
+        entries = [entry for entry in kept if entry["fieldsV1"]]
+        if tree:
+            entries.append(_entry(manager, tree, now))
+    if entries:
+        new["metadata"]["managedFields"] = entries
+
+
+def _is_of(entry: Object, manager: Manager) -> bool:
+    return (entry.get("manager"), entry.get("operation"), entry.get("subresource", "")) == (
+        manager.name,
+        manager.operation,
+        manager.subresource,
+    )
+
+
+def _left(entry: Object, taken: set[Path]) -> Object:
+    tree = entry.get("fieldsV1") or {}
+    left = _without_paths(tree, taken)
+    return entry if left is tree else {**entry, "fieldsV1": left}
+
+
+def _without_paths(tree: Object, paths: Iterable[Path]) -> Object:
+    """A tree of fields without some; the very same tree when it has none of them."""
+    for path in paths:
+        tree = _without_path(tree, path)
+    return tree
+
+
+def _without_path(tree: Object, path: Path) -> Object:
+    step, rest = path[0], path[1:]
+    if step not in tree:
+        return tree
+    below = _without_path(tree[step], rest) if rest else {}
+    if rest and below is tree[step]:
+        return tree
+    left = {key: each for key, each in tree.items() if key != step}
+    return {**left, step: below} if below else left
+
+
+def _with_paths(tree: Object, paths: Iterable[Path]) -> Object:
+    result: Object = copied(tree)
+    for path in paths:
+        at = result
+        for step in path:
+            at = at.setdefault(step, {})
+    return result
+
+
+def _entry(manager: Manager, tree: Object, now: str) -> Object:
+    """One entry of managedFields."""
+    entry: Object = {
+        "manager": manager.name,
+        "operation": manager.operation,
+        "apiVersion": manager.api_version,
+        "time": now,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": tree,
+    }
+    return entry | ({"subresource": manager.subresource} if manager.subresource else {})
 
 
 def apply(live: Object, applied: Object, manager: Manager, *, force: bool, now: str) -> Object:

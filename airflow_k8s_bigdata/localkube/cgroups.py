@@ -72,11 +72,13 @@ class Cgroups:
         except OSError as error:
             logger.info("no control groups here: %s", error)
         if self._memory is None:
-            logger.warning("memory limits of containers are not enforced: no writable memory control group")
+            logger.warning(
+                "no writable memory control group: limits are checked twice a second, not enforced by the kernel"
+            )
 
     @property
     def enforces_memory(self) -> bool:
-        """Whether memory limits are real here."""
+        """Whether the kernel enforces memory limits here."""
         return self._memory is not None
 
     def create(self, name: str, limits: Limits) -> Cgroup:

@@ -8,19 +8,21 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from airflow_k8s_bigdata.localkube import rbac, schemas
+from airflow_k8s_bigdata.localkube.adminroutes import AdminRoutes
 from airflow_k8s_bigdata.localkube.controllers import Controllers
+from airflow_k8s_bigdata.localkube.faults import Faults, SkewedClock
 from airflow_k8s_bigdata.localkube.garbage import GarbageCollector
 from airflow_k8s_bigdata.localkube.journal import Journal
 from airflow_k8s_bigdata.localkube.kubeconfig import write_kubeconfig
 from airflow_k8s_bigdata.localkube.machine import NodeSettings
 from airflow_k8s_bigdata.localkube.node import Node
+from airflow_k8s_bigdata.localkube.persistence import Persistence
 from airflow_k8s_bigdata.localkube.podroutes import PodRoutes
 from airflow_k8s_bigdata.localkube.privatefiles import write_private
 from airflow_k8s_bigdata.localkube.proxying import Proxy
@@ -54,6 +56,7 @@ class Settings:
     :param port: 0 takes a free one.
     :param memory: bytes that pods may ask for together; `cpus` likewise.
     :param namespaces: made at the start, each with the service account `spark`; the first is the kubeconfig's.
+    :param fresh: forget the objects of an earlier run in the same directory.
     :param image_config: rules from image names to what runs, before the packaged ones.
     """
 
@@ -63,17 +66,18 @@ class Settings:
     memory: int
     namespaces: tuple[str, ...]
     image_config: Path | None = None
+    fresh: bool = False
 
 
 class Cluster:
     """A running localkube."""
 
-    def __init__(self, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._now = now
+        self._now = SkewedClock()
         self._lock: Any = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.store = Store(now=now, revision=_FIRST_REVISION)
+        self.store = Store(now=self._now)
         self.url = ""
 
     @property
@@ -91,7 +95,14 @@ class Cluster:
         self.url = f"https://{HOST}:{listener.getsockname()[1]}"
         (folder / "keys").mkdir(mode=0o700, exist_ok=True)
         authority = certificates(folder / "keys")
+        if self._settings.fresh:
+            for name in ("state.db", "state.db-wal", "state.db-shm", "record.jsonl"):
+                (folder / name).unlink(missing_ok=True)
+        self._persistence = Persistence(folder / "state.db")
+        self.store = Store(now=self._now, revision=self._persistence.revision(_FIRST_REVISION))
+        self._persistence.load(self.store)
         self._journal = Journal(folder / "record.jsonl", self._now)
+        self.store.observe(self._persistence.note)
         self.store.observe(self._journal.note)
         self._tokens = Tokens(self.store, folder / "keys", self._now)
         self._assemble(authority)
@@ -113,6 +124,7 @@ class Cluster:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._proxy.close()
         self._journal.close()
+        self._persistence.close()
         (self._settings.data_dir / "localkube.json").unlink(missing_ok=True)
         self._lock.close()
 
@@ -132,7 +144,7 @@ class Cluster:
             api_url=self.url,
             ca_pem=authority.ca_pem,
         )
-        self._node = Node(store, node_settings, self._tokens.issue)
+        self._node = Node(store, node_settings, self._tokens.issue, now=now)
         self._watcher = Watcher(store, Views(now), asyncio.get_running_loop().time)
         self._proxy = Proxy(store)
         routes = Routes(
@@ -144,7 +156,8 @@ class Cluster:
             reviews=Reviews(store, self._tokens, authorizer, now),
             pods=PodRoutes(store, registry, self._node.log_stream, self._proxy, now),
         )
-        self._server = ApiServer(catalog, self._tokens, authorizer, routes)
+        admin = AdminRoutes(self._tokens.admin, Faults(), store, self._watcher, self._now)
+        self._server = ApiServer(catalog, self._tokens, authorizer, routes, admin)
 
     def _furnish(self) -> None:
         """What a new cluster holds: system namespaces and roles, and the namespaces of the command line."""
@@ -157,6 +170,7 @@ class Cluster:
                 self.store.create(resource, obj)
         for name in (*_SYSTEM_NAMESPACES, *self._settings.namespaces):
             self._controllers.create_namespace(name, spark=name in self._settings.namespaces)
+        self._controllers.recall()
         self._garbage.recall()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -165,6 +179,7 @@ class Cluster:
         self._tasks.append(task)
 
     def _lock_folder(self, folder: Path) -> None:
+        (folder / "lock").touch(mode=0o600)
         self._lock = (folder / "lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from airflow_k8s_bigdata.localkube import podlogs, podstatus, preparing
+from airflow_k8s_bigdata.localkube import memorywatch, podlogs, podstatus, preparing
 from airflow_k8s_bigdata.localkube.cgroups import Cgroup
 from airflow_k8s_bigdata.localkube.events import stamp
 from airflow_k8s_bigdata.localkube.machine import Machine
@@ -27,6 +27,10 @@ _MESSAGE_BYTES = 4096
 _FALLBACK_BYTES = 2048
 _PIPE_SECONDS = 5.0
 _STEADY_SECONDS = 600
+
+
+class NotRunning(Exception):
+    """A command was to be run in a container that does not run; the text is the API's."""
 
 
 class Container:
@@ -47,7 +51,7 @@ class Container:
         self._sandbox: Sandbox | None = None
         self._pipes: LogPipes | None = None
         self._cgroup = Cgroup([])
-        self._user_namespace = machine.bubblewrap.user_namespaces
+        self._over_limit = False
         self._variables: Mapping[str, str] = {}
         self._stop = asyncio.Event()
         self._ended = asyncio.Event()
@@ -135,11 +139,11 @@ class Container:
             self._changed()
 
     async def _wait(self, sandbox: Sandbox) -> None:
-        code = await sandbox.wait()
+        code = await self._watched(sandbox)
         self._sandbox = None
         if self._pipes is not None:
             await self._pipes.ended(_PIPE_SECONDS)
-        killed_by_limit = self._cgroup.out_of_memory_kills() > 0
+        killed_by_limit = self._over_limit or self._cgroup.out_of_memory_kills() > 0
         self._cgroup.remove()
         reason = "OOMKilled" if killed_by_limit else "Completed" if code == 0 else "Error"
         self.state.state = podstatus.terminated(
@@ -147,6 +151,25 @@ class Container:
             finished_at=stamp(self._machine.now()), container_id=self.state.container_id,
         )  # fmt: skip
         self._ended.set()
+
+    async def _watched(self, sandbox: Sandbox) -> int:
+        """Wait for the end; where the kernel enforces no memory limit, watch over it meanwhile."""
+        limit = preparing.limits(self.state.spec).memory
+        self._over_limit = False
+        if limit is None or self._machine.cgroups.enforces_memory:
+            return await sandbox.wait()
+        watch = asyncio.create_task(memorywatch.exceeded(sandbox.pid, limit))
+
+        def kill(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                self._over_limit = True
+                sandbox.kill()
+
+        watch.add_done_callback(kill)
+        try:
+            return await sandbox.wait()
+        finally:
+            watch.cancel()
 
     def _last_words(self, code: int) -> str:
         said = (self._folder() / "message").read_bytes()[:_MESSAGE_BYTES]
@@ -237,7 +260,7 @@ class Container:
         if sandbox is None:
             return
         self._event("Normal", "Killing", f"Stopping container {self.state.name}")
-        await self._pre_stop(sandbox, kill_at)
+        await self._pre_stop(kill_at)
         sandbox.signal(signal.SIGTERM)
         loop = asyncio.get_running_loop()
         while not self._ended.is_set():
@@ -248,7 +271,7 @@ class Container:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), min(left, 0.25))
 
-    async def _pre_stop(self, sandbox: Sandbox, kill_at: Callable[[], float]) -> None:
+    async def _pre_stop(self, kill_at: Callable[[], float]) -> None:
         hook = (self.state.spec.get("lifecycle") or {}).get("preStop") or {}
         left = kill_at() - asyncio.get_running_loop().time()
         with suppress(TimeoutError):
@@ -256,10 +279,30 @@ class Container:
                 if hook.get("sleep"):
                     await self._machine.sleep(float(hook["sleep"]["seconds"]))
                 elif hook.get("exec"):
-                    command = hook["exec"]["command"]
-                    code = await sandbox.run(command, self._variables, user_namespace=self._user_namespace)
+                    code = await self._run_hook(hook["exec"]["command"])
                     if code:
                         self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: exit code {code}")
+
+    async def _run_hook(self, command: Sequence[str]) -> int:
+        nothing = asyncio.subprocess.DEVNULL
+        process = await self.execute(command, stdin=nothing, stdout=nothing, stderr=nothing)
+        try:
+            return await process.wait()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+
+    async def execute(
+        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int
+    ) -> asyncio.subprocess.Process:
+        """Start a command in the running container, with its environment. Raises NotRunning.
+
+        :param stdin: a file descriptor or one of the constants of `subprocess`, likewise stdout and stderr.
+        """
+        if self._sandbox is None:
+            raise NotRunning(f'container not found ("{self.state.name}")')
+        return await self._sandbox.spawn(command, self._variables, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def kill(self) -> None:
         """Kill every process of the container at once."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from airflow_k8s_bigdata.localkube.deleting import DeleteOptions, Deleter
 from airflow_k8s_bigdata.localkube.quota import status_of
 from airflow_k8s_bigdata.localkube.rbac import spark_objects
-from airflow_k8s_bigdata.localkube.resources import CRDS, Catalog, Resource
+from airflow_k8s_bigdata.localkube.resources import CRDS, Catalog, Resource, custom_resources
 from airflow_k8s_bigdata.localkube.statuses import ApiError
 from airflow_k8s_bigdata.localkube.store import AlreadyExists, Event, NotFound, Object, Store
 
@@ -114,7 +114,7 @@ class Controllers:
 
     def _note_definition(self, event: Event) -> None:
         if event.type == "DELETED":
-            self._catalog.undefine(event.object)
+            self._soon(functools.partial(self._delete_custom_objects, event.object))
             return
         self._catalog.define(event.object)
         meta, conditions = event.object["metadata"], event.object.get("status", {}).get("conditions")
@@ -122,6 +122,16 @@ class Controllers:
             return
         if not any(each["type"] == "Established" for each in conditions or ()):
             self._soon(lambda: self._establish(meta["name"]))
+
+    def _delete_custom_objects(self, definition: Object) -> None:
+        """The objects go with their definition, at once: nobody could finalize them any more."""
+        resources = {each.key for each in custom_resources(definition)}
+        for resource in resources:
+            for obj in self._store.list(resource):
+                meta = obj["metadata"]
+                self._store.change(resource, meta.get("namespace", ""), meta["name"], _without_finalizers)
+                self._store.remove(resource, meta.get("namespace", ""), meta["name"])
+        self._catalog.undefine(definition)
 
     def _establish(self, name: str) -> None:
         stamp = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -224,3 +234,7 @@ class Controllers:
                 obj["status"] = status
 
             self._store.change("resourcequotas", namespace, quota["metadata"]["name"], update)
+
+
+def _without_finalizers(obj: Object) -> None:
+    obj["metadata"].pop("finalizers", None)

@@ -101,7 +101,7 @@ class ImageRules:
         if rule is None:
             raise NoSuchImage(
                 f'failed to pull and unpack image "{reference}": failed to resolve reference "{reference}": '
-                f"no image rule matches it; add one to {self._place}"
+                f"{reference}: not found: no image rule matches it; add one to {self._place}"
             )
         image = _BASES[rule.get("base", "host")](self, reference, rule)
         binds = {target: Path(source) for target, source in (rule.get("binds") or {}).items()}

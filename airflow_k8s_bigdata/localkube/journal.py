@@ -15,6 +15,7 @@ class Journal:
     """Appends time, type, name, namespace, uid, labels, phase, nodeName to `record.jsonl`; the store calls `note`."""
 
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
+        path.touch(mode=0o600)
         self._file = path.open("ab", buffering=0)
         self._now = now
 

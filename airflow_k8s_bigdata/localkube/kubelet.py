@@ -10,11 +10,11 @@ from airflow_k8s_bigdata.localkube import podstatus
 from airflow_k8s_bigdata.localkube.addresses import Addresses
 from airflow_k8s_bigdata.localkube.claims import CLAIMS
 from airflow_k8s_bigdata.localkube.events import stamp
+from airflow_k8s_bigdata.localkube.filters import is_over
 from airflow_k8s_bigdata.localkube.hosts import HostsFiles
 from airflow_k8s_bigdata.localkube.machine import Machine
 from airflow_k8s_bigdata.localkube.pod import PodWorker, publish, remove
 from airflow_k8s_bigdata.localkube.podstatus import ContainerState, PodView
-from airflow_k8s_bigdata.localkube.scheduler import is_over
 from airflow_k8s_bigdata.localkube.store import Event
 from airflow_k8s_bigdata.localkube.volumes import remove_tree
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from airflow_k8s_bigdata.localkube import podlogs
 from airflow_k8s_bigdata.localkube.cgroups import Cgroups
 from airflow_k8s_bigdata.localkube.claims import Claims
-from airflow_k8s_bigdata.localkube.container import Container
+from airflow_k8s_bigdata.localkube.container import Container, NotRunning
 from airflow_k8s_bigdata.localkube.events import EventRecorder, stamp
 from airflow_k8s_bigdata.localkube.images import ImageRules
 from airflow_k8s_bigdata.localkube.kubelet import Kubelet
@@ -23,9 +24,11 @@ from airflow_k8s_bigdata.localkube.sandbox import Bubblewrap
 from airflow_k8s_bigdata.localkube.scheduler import Scheduler
 from airflow_k8s_bigdata.localkube.store import Store
 
-__all__ = ["LogOptions", "LogUnavailable", "Node", "NodeSettings", "Pace", "VirtualNode"]
+__all__ = ["LogOptions", "LogUnavailable", "Node", "NodeSettings", "NotRunning", "Pace", "VirtualNode"]
 
 Object = dict[str, Any]
+
+logger = logging.getLogger(__name__)
 
 
 class Node:
@@ -84,6 +87,8 @@ class Node:
         self._kubelet = Kubelet(self._machine)
         scheduler = Scheduler(self._store, self._now, claims.bind)
         self._tasks = [asyncio.create_task(self._kubelet.run()), asyncio.create_task(scheduler.run())]
+        for task in self._tasks:
+            task.add_done_callback(_report_error)
 
     async def stop(self) -> None:
         """Stop scheduling and kill every process of every pod."""
@@ -122,6 +127,28 @@ class Node:
             path, options, writer=writer, now=self._now(), linger=lambda: machine.sleep(machine.pace.log_end)
         )
 
+    async def execute(
+        self, pod: Object, container: str, command: Sequence[str], *, stdin: int, stdout: int, stderr: int
+    ) -> asyncio.subprocess.Process:
+        """Start a command in a running container, as `pods/exec` does. Raises NotRunning.
+
+        :param stdin: a file descriptor or one of the constants of `subprocess`, likewise stdout and stderr.
+        """
+        running = self._running_container(pod["metadata"]["uid"], container)
+        if running is None:
+            raise NotRunning(f'container not found ("{container}")')
+        return await running.execute(command, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    def rotate_log(self, pod: Object, container: str) -> None:
+        """Start a new log file for a running container, as the kubelet does when one has become too large.
+
+        What was written before is then served to those who follow already, and to nobody else. Raises NotRunning.
+        """
+        running = self._running_container(pod["metadata"]["uid"], container)
+        if running is None or running.writer is None or running.writer.closed:
+            raise NotRunning(f'container not found ("{container}")')
+        running.writer.rotate()
+
     def _running(self) -> Machine:
         if self._machine is None:
             raise RuntimeError("the node has not been started")
@@ -147,6 +174,12 @@ class Node:
         for folder in pods.iterdir() if pods.exists() else ():
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _report_error(task: asyncio.Task[None]) -> None:
+    """Without its scheduler or kubelet the node is dead, and nobody would hear of it."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("a part of the node has stopped", exc_info=task.exception())
 
 
 def _refresh(new: Object, old: Object) -> None:

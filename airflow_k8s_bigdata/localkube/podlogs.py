@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,8 +70,9 @@ class LogWriter:
 
     def __init__(self, path: Path, nanoseconds: Callable[[], int] = time.time_ns) -> None:
         self.path = path
+        self.rotations = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: BinaryIO = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 - closed by `close`
+        self._file = _opened(path)
         self._clock = nanoseconds
         self._last = 0
         self._pending: dict[bytes, bytes] = {b"stdout": b"", b"stderr": b""}
@@ -100,6 +101,14 @@ class LogWriter:
         self.closed = True
         self._grown.set()
 
+    def rotate(self) -> None:
+        """Put the file aside and go on in a new one of the same name. Followers read the old one to its end first."""
+        self._file.close()
+        self.rotations += 1
+        self.path.rename(self.path.with_name(f"{self.path.name}.{self.rotations}"))
+        self._file = _opened(self.path)
+        self._notify()
+
     async def grown(self) -> None:
         """Wait until something more is written or the log ends; returns at once when it has ended."""
         await self._grown.wait()
@@ -114,8 +123,15 @@ class LogWriter:
         else:
             stamped = [b"%b%09dZ %b" % (*_second(first + number), line) for number, line in enumerate(lines)]
         _write_all(self._file, b"".join(stamped))
+        self._notify()
+
+    def _notify(self) -> None:
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
+
+
+def _opened(path: Path) -> BinaryIO:
+    return open(path, "ab", buffering=0, opener=_private)
 
 
 def _private(path: str, flags: int) -> int:
@@ -293,21 +309,33 @@ async def read_log(
     left = options.limit_bytes
     continued = False
     follow = writer is not None and options.follow
-    # Reads come from the page cache, in pieces of at most a megabyte; a thread for each would cost more.
-    with open(path, "rb") as file:  # noqa: ASYNC230
+    with ExitStack() as files:
+        rotations = writer.rotations if writer is not None else 0
+        file = files.enter_context(_reading(path))
         file.seek(_start(file, options, now))
         while left is None or left > 0:
+            # Reads come from the page cache, in pieces of at most a megabyte; a thread for each would cost more.
             block = _whole_lines(file)
             if block:
                 seen, continued = _visible(block, timestamps=options.timestamps, continued=continued)
                 yield seen[:left]
                 left = None if left is None else left - len(seen)
-            elif follow and writer is not None and not writer.closed:
+            elif not follow or writer is None:
+                break
+            elif writer.rotations > rotations:
+                rotations += 1
+                name = path.name if rotations == writer.rotations else f"{path.name}.{rotations + 1}"
+                file = files.enter_context(_reading(path.with_name(name)))
+            elif not writer.closed:
                 await writer.grown()
             else:
                 break
     if follow and (left is None or left > 0):
         await linger()
+
+
+def _reading(path: Path) -> BinaryIO:
+    return open(path, "rb")
 
 
 def _whole_lines(file: BinaryIO) -> bytes:

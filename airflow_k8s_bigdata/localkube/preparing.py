@@ -115,7 +115,9 @@ def sandbox_spec(
         given = _variables(machine, runtime, spec)
         mounts = volumes.container_mounts(spec, runtime.volumes, runtime.read_only, given)
         uid, gid = _user(runtime.pod, spec, image)
-    except (MissingReference, MountProblem, _WrongUser) as error:
+        for mount in mounts:
+            layout.inside(mount.target)
+    except (MissingReference, MountProblem, _WrongUser, ValueError) as error:
         report("Warning", "Failed", f"Error: {error}")
         raise NotStartable("CreateContainerConfigError", str(error)) from error
     home = "/root" if uid == 0 else f"/home/{_user_name(uid, image)}"

@@ -120,7 +120,8 @@ class Registry:
 
     def update(self, target: Target, body: Object, options: WriteOptions) -> Written:
         """Replace an object, or its status. Raises ApiError: 400, 404, 409, 422."""
-        obj, warnings = self._decoded(target.resource, body, options)
+        old = self._store.find(target.resource.key, target.namespace, target.name)
+        obj, warnings = self._decoded(target.resource, body, options, old)
         meta = obj.setdefault("metadata", {})
         self._check_identity(target, meta)
         old = self.get(target)
@@ -142,7 +143,7 @@ class Registry:
             new = patching.merge_patch(base, patch)
         else:
             new = patching.strategic_merge(base, patch)
-        obj, warnings = self._decoded(target.resource, new, options)
+        obj, warnings = self._decoded(target.resource, new, options, base)
         self._check_identity(target, obj.setdefault("metadata", {}))
         return self._store_change(target, old, obj, options, warnings)
 
@@ -179,7 +180,9 @@ class Registry:
 
     # Steps that creation and change share
 
-    def _decoded(self, resource: Resource, body: Object, options: WriteOptions) -> tuple[Object, tuple[str, ...]]:
+    def _decoded(
+        self, resource: Resource, body: Object, options: WriteOptions, known: Object | None = None
+    ) -> tuple[Object, tuple[str, ...]]:
         kind, version = body.get("kind"), body.get("apiVersion")
         if kind and kind != resource.kind:
             raise bad_request(
@@ -189,7 +192,7 @@ class Registry:
         if version and version != resource.api_version:
             why = f"the API version in the data ({version}) does not match the expected API version"
             raise bad_request(f"{why} ({resource.api_version})")
-        obj, unknown = decoded(body, resource)
+        obj, unknown = decoded(body, resource, known)
         obj = as_core_event(obj) if resource.group == "events.k8s.io" else _bare(obj)
         if not unknown or options.field_validation == "Ignore":
             return copied(obj), ()

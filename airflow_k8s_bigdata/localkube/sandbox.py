@@ -120,9 +120,9 @@ class Bubblewrap:
         finally:
             for descriptor in (words, status_write, gate_read):
                 os.close(descriptor)
-        sandbox = Sandbox(process, status_read, init=spec.init)
+        sandbox = Sandbox(process, status_read, cgroup, init=spec.init, user_namespace=self.user_namespaces)
         try:
-            await sandbox.open(gate_write, cgroup)
+            await sandbox.open(gate_write)
         finally:
             os.close(gate_write)
         return sandbox
@@ -139,15 +139,19 @@ class Bubblewrap:
 class Sandbox:
     """A container's processes."""
 
-    def __init__(self, process: asyncio.subprocess.Process, status: int, *, init: bool) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, status: int, cgroup: Cgroup, *, init: bool, user_namespace: bool
+    ) -> None:
         self._process = process
         self._status = status
+        self._cgroup = cgroup
         self._init = init
+        self._user_namespace = user_namespace
         self.pid = 0
         """The host's number of the sandbox's PID 1."""
         self._handle = -1
 
-    async def open(self, gate: int, cgroup: Cgroup) -> None:
+    async def open(self, gate: int) -> None:
         """Put the sandbox, which waits at its gate, into its control group and let it go on."""
         try:
             line = await _line(self._status)
@@ -155,7 +159,7 @@ class Sandbox:
                 raise StartFailed("the sandbox could not be set up")
             self.pid = int(json.loads(line)["child-pid"])
             self._handle = os.pidfd_open(self.pid)
-            cgroup.add(self.pid)
+            self._cgroup.add(self.pid)
             os.write(gate, b"\n")
             await self._executed()
         except (OSError, StartFailed) as error:
@@ -219,20 +223,22 @@ class Sandbox:
         self._handle = self._status = -1
         return 128 - code if code < 0 else code
 
-    async def run(self, command: Sequence[str], env: Mapping[str, str], *, user_namespace: bool) -> int:
-        """Run a command inside the running sandbox, as `kubectl exec` would, and return its exit code."""
-        enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--uts", "--root", "--wd=/"]
-        enter += ["--user", "--preserve-credentials"] if user_namespace else []
+    async def spawn(
+        self, command: Sequence[str], env: Mapping[str, str], *, stdin: int, stdout: int, stderr: int
+    ) -> asyncio.subprocess.Process:
+        """Start a command inside the running sandbox, as `kubectl exec` does; it has the container's user and limits.
+
+        :param stdin: a file descriptor or one of the constants of `subprocess`, likewise stdout and stderr.
+        """
+        enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--uts", "--root", "--wd"]
+        if self._user_namespace:
+            enter += ["--user", "--preserve-credentials"]
         process = await asyncio.create_subprocess_exec(
-            *enter, "--", *command, env=dict(env),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            return await process.wait()
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
+            *enter, "--", *command, env=dict(env), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        )
+        with suppress(OSError):  # It may be over already.
+            self._cgroup.add(process.pid)
+        return process
 
 
 async def _line(descriptor: int) -> bytes:

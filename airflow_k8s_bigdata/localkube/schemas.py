@@ -96,9 +96,10 @@ class _Reading:
         return bad_request(f'{self.kind} in version "{self.api_version}" cannot be handled as a {self.kind}: {why}')
 
 
-def decoded(obj: Object, resource: Resource) -> tuple[Object, list[str]]:
+def decoded(obj: Object, resource: Resource, known: Object | None = None) -> tuple[Object, list[str]]:
     """An object as Go's decoder would keep it, and the paths of the fields that it would drop as unknown.
 
+    What equals the same part of `known`, the stored state, is taken as it is and not looked at again.
     Nulls and empty values that Go leaves out are left out; quantities are written in their canonical form.
     Raises ApiError (400) for a value of the wrong type.
     """
@@ -106,15 +107,18 @@ def decoded(obj: Object, resource: Resource) -> tuple[Object, list[str]]:
     if own is None:
         return obj, []
     reading = _Reading(resource.kind, resource.version)
-    return _object(obj, own, "", reading), reading.unknown
+    return _object(obj, own, "", reading, known), reading.unknown
 
 
-def _object(value: Object, own: Schema, path: str, reading: _Reading) -> Object:
+def _object(value: Object, own: Schema, path: str, reading: _Reading, known: Any = None) -> Object:
     kept: Object = {}
+    known = known if isinstance(known, dict) else {}
     for key, each in value.items():
         type_ = own.fields.get(key)
         where = f"{path}.{key}" if path else key
-        if type_ is None:
+        if key in known and known[key] == each:
+            kept[key] = each
+        elif type_ is None:
             reading.unknown.append(where)
         elif each is None:
             continue
@@ -125,7 +129,7 @@ def _object(value: Object, own: Schema, path: str, reading: _Reading) -> Object:
         elif key in _QUANTITIES and type_ == "str":
             kept[key] = _quantity(each, reading)
         elif not _says_nothing(key, type_, each):
-            kept[key] = _value(each, type_, where, own, reading)
+            kept[key] = _value(each, type_, where, own, reading, known.get(key))
     return kept
 
 
@@ -137,7 +141,7 @@ def _says_nothing(key: str, type_: str, value: Any) -> bool:
     return value in ([], {}) and type_.startswith(("list[", "dict["))
 
 
-def _value(value: Any, type_: str, path: str, own: Schema, reading: _Reading) -> Any:
+def _value(value: Any, type_: str, path: str, own: Schema, reading: _Reading, known: Any = None) -> Any:
     if type_.startswith("list["):
         inner = type_[5:-1]
         items = _checked(value, list, path, reading, own)
@@ -153,7 +157,7 @@ def _value(value: Any, type_: str, path: str, own: Schema, reading: _Reading) ->
     nested = schema(type_)
     if nested is None or not nested.fields:
         return value
-    return _object(_checked(value, dict, path, reading, own), nested, path, reading)
+    return _object(_checked(value, dict, path, reading, own), nested, path, reading, known)
 
 
 def _scalar(value: Any, type_: str, path: str, own: Schema, reading: _Reading) -> Any:

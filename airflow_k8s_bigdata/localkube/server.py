@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
@@ -9,6 +10,9 @@ import ssl
 from aiohttp import web
 
 from airflow_k8s_bigdata.localkube import discovery
+from airflow_k8s_bigdata.localkube.adminroutes import PREFIX as ADMIN_PREFIX
+from airflow_k8s_bigdata.localkube.adminroutes import AdminRoutes
+from airflow_k8s_bigdata.localkube.faults import Fault
 from airflow_k8s_bigdata.localkube.http import MAX_BODY, answer, page_not_found, refusal
 from airflow_k8s_bigdata.localkube.rbac import Attributes, Authorizer
 from airflow_k8s_bigdata.localkube.requests import RequestInfo, parse_request
@@ -37,8 +41,16 @@ def listen(port: int) -> socket.socket:
 class ApiServer:
     """Serves the Kubernetes API on loopback."""
 
-    def __init__(self, catalog: Catalog, tokens: Tokens, authorizer: Authorizer, routes: Routes) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        tokens: Tokens,
+        authorizer: Authorizer,
+        routes: Routes,
+        admin: AdminRoutes,
+    ) -> None:
         self._catalog = catalog
+        self._admin = admin
         self._tokens = tokens
         self._authorizer = authorizer
         self._routes = routes
@@ -63,12 +75,13 @@ class ApiServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The answer to any request; every refusal is a Status."""
         try:
-            user = self._authenticated(request)
+            if request.path.startswith(ADMIN_PREFIX):
+                return await self._admin.handle(request)
             info = parse_request(request.method, request.rel_url.raw_path, request.query)
-            self._authorize(user, info)
-            if info.plural:
-                return await self._routes.handle(request, info, user)
-            return self._plain(info)
+            fault = self._admin.faults.take(info)
+            if fault is None:
+                return await self._answered(request, info)
+            return await self._faulty(request, info, fault)
         except ApiError as error:
             return refusal(error)
         except ConnectionError:
@@ -76,6 +89,24 @@ class ApiServer:
         except Exception as error:
             log.exception("%s %s failed", request.method, request.path)
             return refusal(internal(f"{type(error).__name__} in localkube; its log has the traceback"))
+
+    async def _answered(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        user = self._authenticated(request)
+        self._authorize(user, info)
+        if info.plural:
+            return await self._routes.handle(request, info, user)
+        return self._plain(info)
+
+    async def _faulty(self, request: web.Request, info: RequestInfo, fault: Fault) -> web.StreamResponse:
+        """The answer to a request that a fault hits."""
+        await asyncio.sleep(fault.seconds)
+        if fault.after or not (fault.status or fault.drop):
+            response = await self._answered(request, info)
+            if not fault.after:
+                return response
+        if fault.drop and request.transport is not None:
+            request.transport.abort()
+        raise fault.error()
 
     # Who
 

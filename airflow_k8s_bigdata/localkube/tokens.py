@@ -1,4 +1,4 @@
-"""Bearer tokens: one for the cluster's owner, signed ones for service accounts."""
+"""Bearer tokens: one for the cluster's owner, one for its faults, signed ones for service accounts."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class Tokens:
         self._now = now
         self._key = _kept_secret(folder / "token-signing-key")
         self.owner = _kept_secret(folder / "owner-token")
+        self.admin = _kept_secret(folder / "admin-token")
 
     def issue(self, namespace: str, service_account: str, pod: str) -> str:
         """A token for a pod, named by its uid, as its service account. Raises NotFound when there is no account."""

@@ -13,6 +13,7 @@ RUN = f"{PREFIX}/run"
 TRY = f"{PREFIX}/try"
 EPOCH = f"{PREFIX}/epoch"
 GENERATION = f"{PREFIX}/generation"
+CLEAR_NUMBER = f"{PREFIX}/clear_number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Identity:
         compute the same name.
     :param epoch: the task instance's `max_tries`, which clearing changes and a retry leaves alone.
     :param generation: one more than the highest failed driver of this epoch that still exists.
+    :param clear_number: how often anything in the DAG run was cleared.
     """
 
     instance: str
@@ -35,6 +37,7 @@ class Identity:
     try_number: int = 1
     epoch: int = 0
     generation: int = 0
+    clear_number: int = 0
 
     @property
     def run_key(self) -> str:
@@ -76,5 +79,6 @@ class Identity:
             "task_id": self.task_id,
             "map_index": str(self.map_index),
             "generation": str(self.generation),
+            "clear_number": str(self.clear_number),
         }
         return {f"{PREFIX}/{name}": value for name, value in full.items()}

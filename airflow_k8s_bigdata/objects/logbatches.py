@@ -107,7 +107,7 @@ class Batcher:
 
     def _full(self) -> list[Batch]:
         """Batches as large as may be, until what is left is smaller."""
-        ends = list(accumulate(len(line) - STAMP for line in self._pending.lines))
+        ends = list(accumulate([len(line) - STAMP for line in self._pending.lines]))
         cuts = [0]
         handed = 0
         while ends[-1] - handed > BATCH_BYTES:

@@ -312,6 +312,8 @@ class LineFeed:
         """What of some whole lines is behind the cursor."""
         if not self._searching:
             return [lines]
+        if max(lines)[:STAMP] < self._anchor:
+            return []
         for index, line in enumerate(lines):
             if not self._searching:
                 return [lines[index:]]

@@ -6,11 +6,9 @@ import re
 from decimal import Decimal
 
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE]))?")
-_DECIMAL = {
-    unit: Decimal(10) ** power for unit, power in zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True)
-}
-_BINARY = {f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)}
-_SCALE: dict[str | None, Decimal] = {None: Decimal(1), **_DECIMAL, **_BINARY}
+_SCALE: dict[str | None, Decimal] = {None: Decimal(1)}
+_SCALE.update(zip("numkMGTPE", (Decimal(10) ** power for power in (-9, -6, -3, 3, 6, 9, 12, 15, 18)), strict=True))
+_SCALE.update((f"{unit}i", Decimal(1024) ** power) for power, unit in enumerate("KMGTPE", start=1))
 
 
 def parse(quantity: str | int | float) -> Decimal:

@@ -6,7 +6,7 @@ import abc
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_k8s_bigdata import compat, errors
@@ -82,7 +82,7 @@ class WorkloadOperator(compat.BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Launch or adopt; then wait here, or defer."""
-        with _plain_errors():
+        with _PlainErrors():
             self._cluster = kube.lookup(self.kubernetes_conn_id)
             workload, namespace = self.workload(self._cluster.namespace)
             identity = identity_of(context)
@@ -93,7 +93,7 @@ class WorkloadOperator(compat.BaseOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ARG002 Airflow's signature
         """Go on after the trigger has seen the end."""
-        with _plain_errors():
+        with _PlainErrors():
             if "error" in event:
                 raise errors.RunFailed(event["error"], category="not-followed")
             self._handle = Handle.from_json(event["handle"])
@@ -169,18 +169,21 @@ class WorkloadOperator(compat.BaseOperator):
         return LoggerSink(logger)
 
 
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
+class _PlainErrors:
     """Let errors made for people reach the task's log without the frames of this package above them.
 
-    What the author must change does not get better by a retry, so it fails the task for good.
+    What the author must change does not get better by a retry, so it fails the task for good. A class, as
+    `contextlib.contextmanager` gives an error that passes through it its old traceback back.
     """
-    try:
-        yield
-    except errors.SpecError as error:
-        raise compat.AirflowFailException(str(error)) from None
-    except errors.BigDataError as error:
-        raise error.with_traceback(None) from None
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, errors.SpecError):
+            raise compat.AirflowFailException(str(error)) from None
+        if isinstance(error, errors.BigDataError):
+            raise error.with_traceback(None) from None
 
 
 def identity_of(context: Context) -> Identity:

@@ -1,18 +1,13 @@
 """What to do about the drivers that a run already has: one table, pure.
 
-| the driver found | what to do |
-| --- | --- |
-| older epoch (the task was cleared since) | delete it, wait until it is gone, then decide again |
-| same epoch, being deleted | wait until it is gone, then decide again |
-| same epoch, live | adopt it |
-| same epoch, succeeded | adopt it: its outcome is the run's outcome, nothing is run again |
-| same epoch, failed | create the next generation |
-| none | create |
+A driver of another run never gets here: drivers are selected by the run's label, and one whose name collides is refused
+by `creation`. `docs/reference/exactly-once.md` is drawn from `TABLE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import enum
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +15,61 @@ from airflow_k8s_bigdata.objects import identity as identities
 from airflow_k8s_bigdata.objects.identity import Identity
 
 Object = dict[str, Any]
+
+
+class Standing(enum.StrEnum):
+    """How a driver that was found stands, by `standing`. Its order is the order of the table."""
+
+    OUTDATED = "outdated"
+    LEAVING = "leaving"
+    CONDEMNED = "condemned"
+    LIVE = "live"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REPORTED = "reported"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: `when` describes the standing, `then` what `decide` answers."""
+
+    standing: Standing | None
+    when: str
+    then: str
+
+
+TABLE = (
+    Row(Standing.OUTDATED, "older epoch: the task was cleared since", "delete it, wait until it is gone, look again"),
+    Row(Standing.LEAVING, "same epoch, being deleted", "wait until it is gone, look again"),
+    Row(
+        Standing.CONDEMNED,
+        "same epoch, alive, its end already recorded (a deadline had passed)",
+        "delete it, wait until it is gone, look again",
+    ),
+    Row(Standing.LIVE, "same epoch, alive", "adopt it; complete what it should own"),
+    Row(Standing.SUCCEEDED, "same epoch, exit code 0", "adopt it: its outcome is the run's, nothing runs again"),
+    Row(Standing.FAILED, "same epoch, failed while nobody watched", "report its failure once, look again"),
+    Row(Standing.REPORTED, "same epoch, failed, failure reported", "create the driver of the next generation"),
+    Row(None, "none", "create the first driver"),
+)
+"""From the top: the first row that fits one of the drivers is what happens."""
+
+
+class End(enum.StrEnum):
+    """What a driver's own state says of its end, with all deadlines left aside."""
+
+    NOT_YET = "not yet"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A driver of the run, with what `Workload.judge` makes of it and whether its outcome was recorded on it."""
+
+    driver: Object
+    end: End = End.NOT_YET
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +88,75 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """Say how this driver failed and record it, then look again."""
+
+    driver: Object
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Make the driver of this generation."""
 
     generation: int
 
 
-Decision = Adopt | Wait | Create
+Decision = Adopt | Wait | Report | Create
 
 
-def decide(identity: Identity, drivers: Iterable[Object]) -> Decision:
+def decide(identity: Identity, found: Iterable[Found]) -> Decision:
     """The table above, for the drivers that bear the identity's run key."""
-    drivers = list(drivers)
-    outdated = tuple(driver for driver in drivers if _epoch(driver) != identity.epoch)
-    leaving = tuple(driver for driver in drivers if driver["metadata"].get("deletionTimestamp"))
-    if outdated or leaving:
-        gone = outdated + tuple(driver for driver in leaving if driver not in outdated)
-        return Wait(gone=gone, delete=tuple(driver for driver in outdated if driver not in leaving))
-    failed = [driver for driver in drivers if _failed(driver)]
-    for driver in drivers:
-        if driver not in failed:
-            return Adopt(driver)
-    return Create(max((generation(driver) + 1 for driver in failed), default=0))
+    by_standing: dict[Standing, list[Object]] = {}
+    for each in found:
+        by_standing.setdefault(standing(identity, each), []).append(each.driver)
+    if gone := [driver for each in _TO_GO for driver in by_standing.get(each, ())]:
+        leaving = [driver for driver in gone if _leaving(driver)]
+        return Wait(gone=tuple(gone), delete=tuple(driver for driver in gone if driver not in leaving))
+    for each in (Standing.LIVE, Standing.SUCCEEDED):
+        if each in by_standing:
+            return Adopt(max(by_standing[each], key=generation))
+    if Standing.FAILED in by_standing:
+        return Report(min(by_standing[Standing.FAILED], key=generation))
+    reported: Sequence[Object] = by_standing.get(Standing.REPORTED, ())
+    return Create(max((generation(driver) + 1 for driver in reported), default=0))
+
+
+_TO_GO = (Standing.OUTDATED, Standing.LEAVING, Standing.CONDEMNED)
+
+
+def standing(identity: Identity, found: Found) -> Standing:
+    """The row of the table that a driver belongs to."""
+    if outdated(identity, found.driver):
+        return Standing.OUTDATED
+    if _leaving(found.driver):
+        return Standing.LEAVING
+    match found.end:
+        case End.SUCCEEDED:
+            return Standing.SUCCEEDED
+        case End.FAILED:
+            return Standing.REPORTED if found.recorded else Standing.FAILED
+        case End.NOT_YET:
+            return Standing.CONDEMNED if found.recorded else Standing.LIVE
+
+
+def outdated(identity: Identity, driver: Object) -> bool:
+    """Whether the task was cleared after this driver was made.
+
+    Clearing sets Airflow's `max_tries`, the epoch, anew. Only when a task is cleared while it runs and its worker dies
+    in that moment does Airflow keep the epoch; a try beyond the last one that the epoch allows is then the proof.
+    """
+    last_try = identity.epoch + 1
+    return epoch(driver) != identity.epoch or (identity.try_number > last_try >= _try_number(driver))
+
+
+def maybe_cleared(identity: Identity, driver: Object) -> bool:
+    """Whether something in the DAG run was cleared since this driver was made: perhaps another task, perhaps this one.
+
+    Airflow does not tell these two apart when the worker died with the clear and retries are left. The driver is
+    adopted all the same: a healthy job is not killed on a suspicion.
+    """
+    made_at = (driver["metadata"].get("annotations") or {}).get(identities.CLEAR_NUMBER, str(identity.clear_number))
+    return bool(made_at != str(identity.clear_number))
 
 
 def may_lack_parts(driver: Object) -> bool:
@@ -67,14 +164,34 @@ def may_lack_parts(driver: Object) -> bool:
     return (driver.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
 
 
-def _epoch(driver: Object) -> int:
-    return int((driver["metadata"].get("labels") or {}).get(identities.EPOCH, "-1"))
+def epoch(driver: Object) -> int:
+    """The epoch from its label; -1 when it bears none."""
+    return _number(_labels(driver).get(identities.EPOCH), -1)
 
 
 def generation(driver: Object) -> int:
     """Which driver of its epoch it is, from its annotation."""
-    return int((driver["metadata"].get("annotations") or {}).get(identities.GENERATION, "0"))
+    return _number((driver["metadata"].get("annotations") or {}).get(identities.GENERATION), 0)
 
 
-def _failed(driver: Object) -> bool:
-    return bool((driver.get("status") or {}).get("phase") == "Failed")
+def as_markdown() -> str:
+    """The table as it stands in the documentation."""
+    lines = ["| driver found | what is done |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {row.when} | {row.then} |" for row in TABLE)]) + "\n"
+
+
+def _try_number(driver: Object) -> int:
+    return _number(_labels(driver).get(identities.TRY), 0)
+
+
+def _labels(driver: Object) -> dict[str, str]:
+    labels: dict[str, str] = driver["metadata"].get("labels") or {}
+    return labels
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text is not None and text.lstrip("-").isdigit() else default
+
+
+def _leaving(driver: Object) -> bool:
+    return bool(driver["metadata"].get("deletionTimestamp"))

@@ -9,34 +9,42 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Cancel = Callable[[], None]
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
+class Interrupted(Exception):
+    """`Runner.interrupt` was called: the coroutine was cancelled, or was not even begun."""
+
+
+def run(coroutine: Coroutine[Any, Any, T], *, started: Callable[[Cancel], None] = lambda _cancel: None) -> T:
     """Run it in a private loop and thread and return its result.
 
     Whatever interrupts the wait (a timeout's exception, KeyboardInterrupt) cancels the coroutine, lets its clean-up
     finish, and goes on upwards.
+
+    :param started: called in the loop, before the coroutine begins, with what cancels it from any thread.
     """
-    started: concurrent.futures.Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = concurrent.futures.Future()
+    beginning: concurrent.futures.Future[Cancel] = concurrent.futures.Future()
     finished: concurrent.futures.Future[T] = concurrent.futures.Future()
 
     async def body() -> T:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101
-        started.set_result((asyncio.get_running_loop(), task))
+        cancel = _canceller()
+        beginning.set_result(cancel)
+        started(cancel)
         return await coroutine
 
     def thread() -> None:
         try:
             finished.set_result(asyncio.run(body()))
         except BaseException as error:  # carried over to the waiting thread
-            if not started.done():
-                started.set_exception(error)
+            if not beginning.done():
+                beginning.set_exception(error)
             finished.set_exception(error)
 
     worker = threading.Thread(target=thread, name="airflow-k8s-bigdata", daemon=True)
@@ -45,8 +53,54 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         return finished.result()
     except BaseException:
         if not finished.done():
-            loop, task = started.result()
-            loop.call_soon_threadsafe(task.cancel)
+            beginning.result()()
         raise
     finally:
         worker.join()
+
+
+def _canceller() -> Cancel:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101
+
+    def cancel() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended by itself
+            loop.call_soon_threadsafe(task.cancel)
+
+    return cancel
+
+
+class Runner:
+    """Runs coroutines one after the other until it is interrupted, which a signal handler may do at any point.
+
+    The handler itself raises nothing: it could hit the main thread in the middle of a message to Airflow's supervisor.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._cancel: Cancel | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """As `run` of this module. Raises Interrupted."""
+        if self.interrupted:
+            coroutine.close()
+            raise Interrupted
+        try:
+            return run(coroutine, started=self._note)
+        except asyncio.CancelledError:
+            if self.interrupted:
+                raise Interrupted from None
+            raise
+        finally:
+            self._cancel = None
+
+    def interrupt(self) -> None:
+        """Cancel what runs, and let nothing begin any more."""
+        self.interrupted = True
+        if (cancel := self._cancel) is not None:
+            cancel()
+
+    def _note(self, cancel: Cancel) -> None:
+        self._cancel = cancel
+        if self.interrupted:
+            cancel()

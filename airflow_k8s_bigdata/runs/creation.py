@@ -1,6 +1,6 @@
 """Make a run's objects, exactly once however often and by however many workers it is tried.
 
-The driver's name is the lock: of two workers that create it one gets AlreadyExists, reads what is there, and adopts it.
+The driver's name is the lock: of two workers that create it one gets AlreadyExists and looks again at what is there.
 Everything else is owned by the driver; whoever finds a part of it missing completes it.
 """
 
@@ -18,38 +18,42 @@ REPLACE_TRIES = 10
 """How often an object of ours with another owner is removed before it counts as a conflict."""
 
 
-async def create(api: Api, manifests: Manifests, identity: Identity) -> tuple[Object, bool]:
-    """Create the run's objects. Returns the driver and whether it was there already.
+async def create(api: Api, manifests: Manifests, identity: Identity) -> Object | None:
+    """Create the run's objects and return the driver; None when a driver of this run has the name already.
 
-    Raises Conflict when the driver's name belongs to somebody else, and whatever the API refuses; then nothing is left.
+    Raises Conflict when the name belongs to somebody else, and whatever the API refuses; then nothing is left.
     """
     for obj in manifests.before:
         await _ensure(api, obj, owner=None)
     try:
-        driver, adopted = await api.create(manifests.main), False
+        driver = await api.create(manifests.main)
     except errors.AlreadyExists:
-        driver, adopted = await _ours(api, manifests.main, identity), True
+        await _refuse_foreign(api, manifests.main, identity)
+        return None
     try:
         await complete(api, manifests, driver)
     except errors.ClusterError:
-        if not adopted:
-            await api.delete("Pod", driver["metadata"]["namespace"], driver["metadata"]["name"], uid=_uid(driver))
+        await api.delete("Pod", driver["metadata"]["namespace"], driver["metadata"]["name"], uid=_uid(driver))
         raise
-    return driver, adopted
+    return driver
 
 
 async def complete(api: Api, manifests: Manifests, driver: Object) -> None:
-    """Create what the driver owns as far as it is missing."""
+    """Create what the driver owns as far as it is missing, and make it the owner of what went before it."""
     for obj in manifests.owned:
         await _ensure(api, obj, owner=driver)
+    for obj in manifests.before:
+        await _own(api, obj, driver)
 
 
-async def _ours(api: Api, wanted: Object, identity: Identity) -> Object:
+async def _refuse_foreign(api: Api, wanted: Object, identity: Identity) -> None:
     meta = wanted["metadata"]
-    driver = await api.get("Pod", meta["namespace"], meta["name"])
-    labels = driver["metadata"].get("labels") or {}
-    if (labels.get(identities.RUN), labels.get(identities.EPOCH)) == (identity.run_key, str(identity.epoch)):
-        return driver
+    try:
+        driver = await api.get("Pod", meta["namespace"], meta["name"])
+    except errors.NotFound:
+        return  # it went away meanwhile
+    if (driver["metadata"].get("labels") or {}).get(identities.RUN) == identity.run_key:
+        return
     raise errors.Conflict(
         f'pod "{meta["name"]}" exists and belongs to somebody else: it lacks the label '
         f"{identities.RUN}={identity.run_key}. Delete it, or set another application name",
@@ -83,11 +87,18 @@ async def _removed_leftover(api: Api, obj: Object, owner: Object) -> bool:
         found = await api.get(obj["kind"], meta["namespace"], meta["name"])
     except errors.NotFound:
         return True
-    owners = [reference["uid"] for reference in found["metadata"].get("ownerReferences") or ()]
-    if _uid(owner) in owners:
+    if _uid(owner) in _owners(found):
         return False
     await api.delete(obj["kind"], meta["namespace"], meta["name"], uid=_uid(found))
     return True
+
+
+async def _own(api: Api, obj: Object, owner: Object) -> None:
+    meta = obj["metadata"]
+    found = await api.get(obj["kind"], meta["namespace"], meta["name"])
+    if _uid(owner) not in _owners(found):
+        references = _owned(obj, owner)["metadata"]["ownerReferences"]
+        await api.patch(obj, {"metadata": {"uid": _uid(found), "ownerReferences": references}})
 
 
 def _owned(obj: Object, owner: Object) -> Object:
@@ -103,6 +114,10 @@ def _owned(obj: Object, owner: Object) -> Object:
         }
     ]
     return owned
+
+
+def _owners(obj: Object) -> list[str]:
+    return [reference["uid"] for reference in obj["metadata"].get("ownerReferences") or ()]
 
 
 def _uid(obj: Object) -> str:

@@ -1,7 +1,7 @@
 """The path of a run: `launch` it or adopt it, `follow` it to its end, `finish` by policy.
 
 No step calls back into an earlier one. A worker that waits runs all three; a task that defers runs `launch` in the
-worker and the others in the triggerer. They are the same functions.
+worker, `follow` in the triggerer and `finish` in the worker that is resumed. They are the same functions.
 """
 
 from __future__ import annotations
@@ -9,104 +9,167 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
+from datetime import timedelta
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import watching
 from airflow_k8s_bigdata.kube.api import Api, Object, Sleep
+from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.runs import adoption, creation
+from airflow_k8s_bigdata.objects.loglines import Record
+from airflow_k8s_bigdata.objects.snapshot import Snapshot
+from airflow_k8s_bigdata.runs import adoption, creation, killing, recording
+from airflow_k8s_bigdata.runs.adoption import End, Found
 from airflow_k8s_bigdata.runs.following import Follower
 from airflow_k8s_bigdata.runs.handle import Handle
-from airflow_k8s_bigdata.runs.outcome import Outcome, State
+from airflow_k8s_bigdata.runs.outcome import Outcome, State, failure_text
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
 from airflow_k8s_bigdata.runs.sinks import Sink
-from airflow_k8s_bigdata.workloads.base import Workload
+from airflow_k8s_bigdata.workloads.base import Phase, Workload
 
-GONE_SECONDS = 120.0
-"""How long a driver that was told to go may take: its grace period, usually 30 s, and a slow kubelet."""
+LOOKS = 50
+"""How often `launch` looks at what there is before it gives up; two or three are usual."""
+
+_NO_LIMITS = Deadlines(starting=None, drain=timedelta())
+_ENDS = {Phase.SUCCEEDED: End.SUCCEEDED, Phase.FAILED: End.FAILED}
 
 
-async def launch(api: Api, workload: Workload, identity: Identity, *, namespace: str, sink: Sink) -> Handle:
+async def launch(
+    api: Api,
+    workload: Workload,
+    identity: Identity,
+    *,
+    namespace: str,
+    sink: Sink,
+    policy: RunPolicy | None = None,
+) -> Handle:
     """Bring the run's driver into being, exactly once: adopt what exists for this identity, else create.
 
     Raises SpecError when the workload makes no valid objects, ClusterError when the API refuses; then nothing is left.
+    Raises RunFailed when the task was cleared meanwhile and a newer driver is there.
+
+    :param policy: what becomes of a driver that failed while nobody watched; None: the defaults.
     """
-    while True:
-        drivers = await _drivers(api, identity, namespace)
-        decision = adoption.decide(identity, drivers)
-        if isinstance(decision, adoption.Wait):
-            await _clear(api, decision, sink)
-            continue
-        generation = _generation(decision)
-        manifests = workload.manifests(dataclasses.replace(identity, generation=generation))
-        if isinstance(decision, adoption.Adopt):
-            driver, adopted = decision.driver, True
-            if adoption.may_lack_parts(driver):
-                await creation.complete(api, manifests, driver)
-        else:
-            driver, adopted = await creation.create(api, manifests, identity)
-        handle = _handle(driver, dataclasses.replace(identity, generation=generation), adopted)
-        verb = "adopted driver" if adopted else "created driver"
-        sink.note(logging.INFO, f"{verb} {namespace}/{handle.driver}, application {handle.application_id}")
-        return handle
+    for _ in range(LOOKS):
+        drivers = await killing.drivers_of(api, identity, namespace)
+        decision = adoption.decide(identity, [_found(api, workload, driver) for driver in drivers])
+        match decision:
+            case adoption.Wait():
+                await _clear(api, decision, sink)
+            case adoption.Report(driver):
+                await _report(api, workload, _handle(driver, identity), sink=sink, policy=policy or RunPolicy())
+            case adoption.Adopt(driver):
+                return await _adopt(api, workload, driver, identity, sink=sink)
+            case adoption.Create(generation):
+                made = dataclasses.replace(identity, generation=generation)
+                created = await creation.create(api, workload.manifests(made), made)
+                if created is not None:
+                    await _give_way(api, created, identity)
+                    return _said(_handle(created, identity), "created", sink)
+    raise errors.Conflict(
+        f"the drivers of this run changed {LOOKS} times while it was being launched; see `k8s-bigdata list`",
+        action=f"launch run {identity.run_key} in {namespace}",
+    )
 
 
 async def follow(
-    api: Api,
-    workload: Workload,
-    handle: Handle,
-    *,
-    sink: Sink,
-    policy: RunPolicy,
-    sleep: Sleep = asyncio.sleep,
-    killed: Callable[[], bool] = lambda: False,
+    api: Api, workload: Workload, handle: Handle, *, sink: Sink, policy: RunPolicy, sleep: Sleep = asyncio.sleep
 ) -> Outcome:
-    """Wait for the run's end, with the driver's log going to the sink meanwhile.
+    """Wait for the run's end, with the driver's log going to the sink meanwhile."""
+    return await Follower(api, workload, handle, sink=sink, policy=policy, sleep=sleep).run()
 
-    :param killed: whether somebody of ours has killed it, which tells `killed` from `lost`.
+
+async def finish(
+    api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy, sink: Sink, settled: bool = True
+) -> None:
+    """Clean up by policy. Idempotent, and never the reason why a run fails: what can't be done is said.
+
+    :param settled: whether the outcome is recorded outside the cluster, too. If not, a driver that succeeded is kept:
+        it alone tells a later try of the task that nothing must run again.
     """
-    outcome = await Follower(api, workload, handle, sink=sink, policy=policy, sleep=sleep).run()
-    if outcome.state is not State.SUCCEEDED and killed():
-        return dataclasses.replace(outcome, state=State.KILLED)
-    return outcome
-
-
-async def finish(api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy, sink: Sink) -> None:
-    """Clean up by policy. Idempotent, and never the reason why a run fails: what can't be done is said."""
-    keep = policy.cleanup is Cleanup.KEEP or (
-        policy.cleanup is Cleanup.KEEP_FAILED and outcome.state is not State.SUCCEEDED
-    )
+    succeeded = outcome.state is State.SUCCEEDED
+    keep = policy.cleanup is Cleanup.KEEP or (policy.cleanup is Cleanup.KEEP_FAILED and not succeeded)
     try:
-        if keep:
-            await _delete_executors(api, handle)
-            sink.note(logging.INFO, f"driver {handle.namespace}/{handle.driver} is kept, with its log")
+        if keep or (succeeded and not settled):
+            await _keep(api, handle, outcome, policy=policy, sink=sink)
         else:
-            await kill(api, handle)
+            await killing.kill(api, handle)
             sink.note(logging.INFO, f"driver {handle.namespace}/{handle.driver} and what it owned are deleted")
     except errors.ClusterError as error:
         sink.note(logging.WARNING, f"clean-up is not complete: {error}")
 
 
-async def kill(api: Api, handle: Handle, *, grace_seconds: int | None = None) -> None:
-    """Delete this very driver, and no successor of its name; what it owns goes with it. Gone already is fine."""
-    try:
-        await api.delete("Pod", handle.namespace, handle.driver, uid=handle.uid, grace_seconds=grace_seconds)
-    except errors.Conflict:
-        return  # another driver bears the name: ours is gone
+async def _keep(api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy, sink: Sink) -> None:
+    await recording.annotate(api, handle, outcome, ttl=policy.ttl)
+    drivers = await killing.drivers_of(api, handle.identity, handle.namespace)
+    if any(adoption.may_lack_parts(driver) for driver in drivers if driver["metadata"]["uid"] == handle.uid):
+        # Its run is over, by a deadline for example, and it is not: a driver that nobody waits for must not go on.
+        await killing.kill(api, handle)
+        sink.note(logging.INFO, f"driver {handle.namespace}/{handle.driver} had not ended and is deleted")
+        return
+    await killing.delete_executors(api, handle)
+    until = f" for {policy.ttl}" if policy.ttl is not None else ""
+    sink.note(logging.INFO, f"driver {handle.namespace}/{handle.driver} is kept{until}, with its log")
 
 
-async def _drivers(api: Api, identity: Identity, namespace: str) -> list[Object]:
-    selector = ",".join(f"{key}={value}" for key, value in identity.selector().items())
-    listed = await api.list("Pod", namespace, labelSelector=f"{selector},spark-role=driver")
-    return list(listed.get("items") or [])
+async def _adopt(api: Api, workload: Workload, driver: Object, identity: Identity, *, sink: Sink) -> Handle:
+    made = dataclasses.replace(identity, generation=adoption.generation(driver))
+    if adoption.may_lack_parts(driver):
+        await creation.complete(api, workload.manifests(made), driver)
+    if adoption.maybe_cleared(identity, driver):
+        sink.note(
+            logging.WARNING,
+            "something in this DAG run was cleared since the driver was made. If it was this task, just when its "
+            "worker died, clear it once more to start afresh",
+        )
+    return _said(dataclasses.replace(_handle(driver, identity), adopted=True), "adopted", sink)
+
+
+async def _give_way(api: Api, created: Object, identity: Identity) -> None:
+    """Take a new driver back if the task was cleared while it was being created and its successor has started one."""
+    meta = created["metadata"]
+    drivers = await killing.drivers_of(api, identity, meta["namespace"])
+    if any(adoption.epoch(driver) > identity.epoch for driver in drivers):
+        await api.delete("Pod", meta["namespace"], meta["name"], uid=meta["uid"])
+        raise errors.RunFailed("the task was cleared and runs elsewhere already", category="killed-by-us")
+
+
+def _found(api: Api, workload: Workload, driver: Object) -> Found:
+    meta = driver["metadata"]
+    snapshot = Snapshot(meta["name"], meta["uid"])
+    snapshot.apply("MODIFIED", driver)
+    phase = workload.judge(snapshot, api.now(), deadlines=_NO_LIMITS).phase
+    return Found(driver, _ENDS.get(phase, End.NOT_YET), recorded=recording.noted_on(driver) is not None)
+
+
+async def _report(api: Api, workload: Workload, handle: Handle, *, sink: Sink, policy: RunPolicy) -> None:
+    outcome = await follow(api, workload, handle, sink=_Silent(), policy=policy)
+    if outcome.state is not State.SUCCEEDED:
+        text = failure_text(outcome)
+        sink.note(logging.ERROR, f"an earlier driver of this run failed while nobody watched it.\n{text}")
+    await recording.annotate(api, handle, outcome, ttl=policy.ttl)
+    await finish(api, handle, outcome, policy=policy, sink=sink)
+
+
+class _Silent:
+    """A sink for a log that only the last lines are wanted of."""
+
+    def note(self, level: int, text: str) -> None:
+        """Nothing."""
+
+    async def records(self, source: str, records: Sequence[Record]) -> None:
+        """Nothing."""
 
 
 async def _clear(api: Api, decision: adoption.Wait, sink: Sink) -> None:
     for driver in decision.delete:
         meta = driver["metadata"]
-        sink.note(logging.INFO, f"deleting driver {meta['namespace']}/{meta['name']}: the task was cleared since")
-        await api.delete("Pod", meta["namespace"], meta["name"], uid=meta["uid"])
+        sink.note(logging.INFO, f"deleting driver {meta['namespace']}/{meta['name']}: this run must not have it")
+        try:
+            await api.delete("Pod", meta["namespace"], meta["name"], uid=meta["uid"])
+        except errors.Conflict:
+            continue  # it is gone and another one bears its name
     for driver in decision.gone:
         await _until_gone(api, driver)
 
@@ -117,50 +180,38 @@ async def _until_gone(api: Api, pod: Object) -> None:
     async def look() -> None:
         fields = f"metadata.name={meta['name']}"
         async for update in watching.keep(api, "Pod", meta["namespace"], fields=fields):
-            if isinstance(update, watching.Listed) and meta["uid"] not in _uids(update.objects):
-                return
-            if (
-                isinstance(update, watching.Changed)
-                and update.type == "DELETED"
-                and meta["uid"] in _uids([update.object])
-            ):
-                return
+            match update:
+                case watching.Listed(pods) if meta["uid"] not in _uids(pods):
+                    return
+                case watching.Changed("DELETED", pod) if meta["uid"] in _uids([pod]):
+                    return
 
     try:
-        await asyncio.wait_for(look(), GONE_SECONDS)
+        await asyncio.wait_for(look(), killing.GONE_SECONDS)
     except TimeoutError:
         raise errors.Conflict(
-            f"an earlier driver of this run is still there after {GONE_SECONDS:.0f} s; its node may be unreachable. "
-            f"Delete it with force to go on: kubectl delete pod {meta['name']} -n {meta['namespace']} --force",
+            f"an earlier driver of this run is still there after {killing.GONE_SECONDS:.0f} s; its node may be "
+            "unreachable, and the job may still run on it. If you are sure that it does not, delete the pod by force: "
+            f"kubectl delete pod {meta['name']} -n {meta['namespace']} --force",
             action=f"wait for the end of pod {meta['namespace']}/{meta['name']}",
         ) from None
 
 
-async def _delete_executors(api: Api, handle: Handle) -> None:
-    """Remove executors that their driver could not: one that was killed leaves them all (Spark 4.3, recorded)."""
-    selector = ",".join(f"{key}={value}" for key, value in handle.identity.selector().items())
-    listed = await api.list("Pod", handle.namespace, labelSelector=f"{selector},spark-role=executor")
-    for pod in listed.get("items") or []:
-        if handle.uid in [owner["uid"] for owner in pod["metadata"].get("ownerReferences") or ()]:
-            await api.delete("Pod", handle.namespace, pod["metadata"]["name"], uid=pod["metadata"]["uid"])
-
-
-def _generation(decision: adoption.Adopt | adoption.Create) -> int:
-    if isinstance(decision, adoption.Create):
-        return decision.generation
-    return adoption.generation(decision.driver)
-
-
-def _handle(driver: Object, identity: Identity, adopted: bool) -> Handle:
+def _handle(driver: Object, identity: Identity) -> Handle:
     meta = driver["metadata"]
     return Handle(
         namespace=meta["namespace"],
         driver=meta["name"],
         uid=meta["uid"],
         application_id=(meta.get("labels") or {}).get("spark-app-selector", ""),
-        identity=identity,
-        adopted=adopted,
+        identity=dataclasses.replace(identity, generation=adoption.generation(driver)),
     )
+
+
+def _said(handle: Handle, verb: str, sink: Sink) -> Handle:
+    where = f"{handle.namespace}/{handle.driver}"
+    sink.note(logging.INFO, f"{verb} driver {where}, application {handle.application_id}")
+    return handle
 
 
 def _uids(pods: list[Object]) -> set[str]:

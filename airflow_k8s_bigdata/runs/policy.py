@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Self
 
 from airflow_k8s_bigdata import errors
@@ -22,6 +23,16 @@ class Cleanup(enum.StrEnum):
     KEEP_FAILED = "keep_failed"
 
 
+class OnWorkerStop(enum.StrEnum):
+    """What happens to the driver when the worker that waits for it is shut down, as in a rolling restart.
+
+    LEAVE: the driver goes on, and the task, rescheduled without using up a retry, adopts it.
+    """
+
+    LEAVE = "leave"
+    KILL = "kill"
+
+
 @dataclass(frozen=True, slots=True)
 class RunPolicy:
     """How a run is treated.
@@ -30,17 +41,28 @@ class RunPolicy:
     :param deadlines: how long the run may stay in each phase.
     :param drain_seconds: how long the end of the run may wait for the last log lines.
     :param tail_lines: how many of the driver's last log lines a failure repeats.
+    :param ttl: how long a kept driver stays, from the end of the run, before `SparkCleanupOperator` or
+        `k8s-bigdata clean` may delete it; None: until they are told an age.
+    :param on_worker_stop: see `OnWorkerStop`.
     """
 
     cleanup: Cleanup = Cleanup.KEEP_FAILED
-    deadlines: Deadlines = Deadlines()
+    deadlines: Deadlines = field(default_factory=Deadlines)
     drain_seconds: float = 60.0
     tail_lines: int = 30
+    ttl: timedelta | None = None
+    on_worker_stop: OnWorkerStop = OnWorkerStop.LEAVE
 
     def checked(self) -> Self:
         """The same policy, its values validated. Raises SpecError."""
         if self.cleanup not in set(Cleanup):
             raise errors.SpecError("policy.cleanup", f"must be one of {', '.join(Cleanup)}", self.cleanup)
+        if self.on_worker_stop not in set(OnWorkerStop):
+            raise errors.SpecError(
+                "policy.on_worker_stop", f"must be one of {', '.join(OnWorkerStop)}", self.on_worker_stop
+            )
+        if self.ttl is not None and self.ttl < timedelta():
+            raise errors.SpecError("policy.ttl", "must not be negative", str(self.ttl))
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -50,10 +72,18 @@ class RunPolicy:
             "deadlines": self.deadlines.to_json(),
             "drain_seconds": self.drain_seconds,
             "tail_lines": self.tail_lines,
+            "ttl": None if self.ttl is None else self.ttl.total_seconds(),
+            "on_worker_stop": str(self.on_worker_stop),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`; what an older release did not write has its default."""
-        cleanup = Cleanup(data.get("cleanup", Cleanup.KEEP_FAILED))
-        return cls(**{**data, "cleanup": cleanup, "deadlines": Deadlines.from_json(data.get("deadlines") or {})})
+        ttl = data.get("ttl")
+        nouns = {
+            "cleanup": Cleanup(data.get("cleanup", Cleanup.KEEP_FAILED)),
+            "deadlines": Deadlines.from_json(data.get("deadlines") or {}),
+            "ttl": None if ttl is None else timedelta(seconds=ttl),
+            "on_worker_stop": OnWorkerStop(data.get("on_worker_stop", OnWorkerStop.LEAVE)),
+        }
+        return cls(**{**data, **nouns})

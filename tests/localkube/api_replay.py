@@ -182,7 +182,12 @@ class Replay:
         if name.startswith("forbidden") or name == "access review as nobody":
             token = self.values["nobody"]
         with self.kube.request(
-            request["method"], path, self._request_body(name, request.get("body")), media=media, token=token, headers=_accept(name)
+            request["method"],
+            path,
+            self._request_body(name, request.get("body")),
+            media=media,
+            token=token,
+            headers=_accept(name),
         ) as response:
             media = response.headers["Content-Type"].partition(";")[0]
             text = response.text.replace("waits", "life")

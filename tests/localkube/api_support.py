@@ -69,7 +69,10 @@ class LocalKube:
 
     def events(self, path: str, *, token: str | None = None) -> list[Object]:
         """All events of a watch, until the server ends it."""
-        with requests.Session() as session, self.request("GET", path, token=token, stream=True, session=session) as found:
+        with (
+            requests.Session() as session,
+            self.request("GET", path, token=token, stream=True, session=session) as found,
+        ):
             return [json.loads(line) for line in found.iter_lines()]
 
     def chunks(self, path: str) -> list[str]:

@@ -150,6 +150,29 @@ async def test_follower_gets_every_line_and_the_end(tmp_path: Path) -> None:
     assert await follower == b"".join(b"line %d\n" % number for number in range(100))
 
 
+async def test_follower_loses_nothing_when_the_log_is_rotated_again_and_again(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "log")
+    follower = asyncio.create_task(read(writer.path, LogOptions(follow=True), writer))
+    await asyncio.sleep(0)
+    for number in range(60):
+        writer.feed(b"stdout", b"line %d\n" % number)
+        if number % 7 == 0:
+            writer.rotate()
+        if number % 20 == 0:
+            await asyncio.sleep(0)
+    writer.close()
+    assert await follower == b"".join(b"line %d\n" % number for number in range(60))
+
+
+async def test_reader_that_comes_after_a_rotation_sees_the_new_file_only(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "log")
+    writer.feed(b"stdout", b"old\n")
+    writer.rotate()
+    writer.feed(b"stdout", b"new\n")
+    writer.close()
+    assert await read(writer.path, LogOptions()) == b"new\n"
+
+
 async def test_limit_holds_while_following(tmp_path: Path) -> None:
     writer = LogWriter(tmp_path / "log")
     follower = asyncio.create_task(read(writer.path, LogOptions(follow=True, limit_bytes=5), writer))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_k8s_bigdata.localkube import addresses, environment, layout, scheduler, volumes
+from airflow_k8s_bigdata.localkube import addresses, environment, filters, layout, volumes
 from airflow_k8s_bigdata.localkube.environment import MissingReference, PodFacts
 from airflow_k8s_bigdata.localkube.images import (
     Image,
@@ -285,7 +285,7 @@ def test_pod_asks_for_its_containers_and_sidecars_or_its_largest_init_container(
             {"restartPolicy": "Always", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}},
         ],
     }
-    assert scheduler.pod_requests({"spec": spec}) == {"cpu": 3, "memory": 1 << 30, "pods": 1}
+    assert filters.pod_requests({"spec": spec}) == {"cpu": 3, "memory": 1 << 30, "pods": 1}
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_pod_asks_for_its_containers_and_sidecars_or_its_largest_init_container(
     ],
 )
 def test_tolerations_cover_taints(toleration: dict[str, Any], covers: bool) -> None:
-    assert scheduler.tolerates(toleration, {"key": "k", "value": "v", "effect": "NoSchedule"}) is covers
+    assert filters.tolerates(toleration, {"key": "k", "value": "v", "effect": "NoSchedule"}) is covers
 
 
 # Spark's entry point

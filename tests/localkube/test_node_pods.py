@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import node_support as k
 import psutil
 import pytest
 
-from airflow_k8s_bigdata.localkube.node import LogUnavailable
+from airflow_k8s_bigdata.localkube import memorywatch
+from airflow_k8s_bigdata.localkube.node import LogUnavailable, NotRunning
 from airflow_k8s_bigdata.localkube.store import Store
 
 CLAIM: dict[str, Any] = {
@@ -305,6 +308,35 @@ async def test_followed_log_is_whole_when_the_container_ends(cluster: Any) -> No
     pod = await k.started(store, "a")
     wanted = "".join(f"line {n}\n" for n in range(1, 2001)) + "end\n"
     assert await k.log(node, pod, follow=True) == wanted
+
+
+async def test_command_can_be_run_in_a_running_container(cluster: Any) -> None:
+    store, node = cluster
+    k.create(store, "a", "echo $$ > /tmp/me; sleep 30; true", container={"env": [{"name": "WHO", "value": "me"}]})
+    pod = await k.started(store, "a")
+    command = ["bash", "-c", "read word; echo $WHO $word $(cat /tmp/me); exit 3"]
+    process = await node.execute(pod, "main", command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    assert await process.communicate(b"hears\n") == (b"me hears $\n", b"")
+    assert process.returncode == 3
+
+
+async def test_no_command_is_run_in_a_container_that_has_ended(cluster: Any) -> None:
+    store, node = cluster
+    k.create(store, "a", "true")
+    pod = await k.finished(store, "a")
+    with pytest.raises(NotRunning, match="container not found"):
+        await node.execute(pod, "main", ["true"], stdin=PIPE, stdout=PIPE, stderr=PIPE)
+
+
+async def test_memory_in_use_is_seen_without_control_groups(cluster: Any) -> None:
+    shell = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "x = bytearray(60_000_000); print(1, flush=True); input()", stdin=PIPE, stdout=PIPE
+    )
+    await shell.stdout.readline()
+    async with asyncio.timeout(5):
+        await memorywatch.exceeded(shell.pid, 50_000_000)
+    assert memorywatch.used_memory(shell.pid) < 80_000_000
+    await shell.communicate(b"\n")
 
 
 async def test_spark_image_brings_spark_java_and_python(cluster: Any) -> None:

@@ -71,7 +71,7 @@ async def test_waiting_pod_is_placed_when_another_has_ended(store: Any) -> None:
     await placed(store, "first", container=cpu("4"))
     k.create(store, "second", "true", container=cpu("4"))
     waiting = await k.until(store, "second", lambda pod: pod["status"].get("conditions"))
-    assert "1 Insufficient cpu" not in waiting["spec"]
+    assert "nodeName" not in waiting["spec"]
     k.delete(store, "first", grace=0)
     assert (await k.finished(store, "second"))["spec"]["nodeName"] == "large"
 
@@ -83,6 +83,22 @@ async def test_pod_of_higher_priority_is_placed_first(store: Any) -> None:
     k.delete(store, "running", grace=0)
     await k.started(store, "high")
     assert "nodeName" not in store.get("pods", k.NAMESPACE, "low")["spec"]
+
+
+async def test_important_pod_preempts_the_least_important_ones_only(store: Any) -> None:
+    for name, priority in (("low", 1), ("middle", 2)):
+        await placed(store, name, container=cpu("2"), nodeSelector={"zone": "b"}, priority=priority)
+    k.create(store, "high", "sleep 30", container=cpu("2"), nodeSelector={"zone": "b"}, priority=3)
+    await k.started(store, "high")
+    assert [pod["metadata"]["name"] for pod in store.list("pods")] == ["high", "middle"]
+    assert "Preempted" in k.reasons(store, "low")
+
+
+async def test_pod_that_must_not_preempt_waits(store: Any) -> None:
+    await placed(store, "low", container=cpu("4"), priority=1)
+    message = await refused(store, container=cpu("4"), priority=3, preemptionPolicy="Never")
+    assert message.startswith("0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu.")
+    assert store.get("pods", k.NAMESPACE, "low")["status"]["phase"] == "Running" or await k.started(store, "low")
 
 
 async def test_cordoned_node_takes_no_pods(store: Any) -> None:

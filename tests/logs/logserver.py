@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes_asyncio.client import Configuration
+from logdata import raw
 
 from airflow_k8s_bigdata.kube.api import Api
-from airflow_k8s_bigdata.objects.loglines import PREFIX, STAMP
+from airflow_k8s_bigdata.objects.loglines import PREFIX, STAMP, Batch
 
 WAITING = 'container "driver" in pod "job-driver" is waiting to start: ContainerCreating'
 UNREADABLE = b"unable to retrieve container logs for containerd://11113a2e1916"
@@ -116,7 +117,7 @@ class LogServer:
 
     async def _body(self, query: dict[str, str]) -> AsyncIterator[bytes]:
         since = (query["sinceTime"][:19] + ".000000000Z").encode() if "sinceTime" in query else b""
-        position = self._first
+        position = max(self._first, len(self.lines) - int(query.get("tailLines", len(self.lines))))
         while True:
             if position < len(self.lines):
                 new = self.lines[position : position + 5000]
@@ -147,3 +148,37 @@ async def serving(server: LogServer) -> AsyncIterator[Api]:
             yield api
     finally:
         await listening.close()
+
+
+SPED_UP = 200
+
+
+async def quickly(seconds: float) -> None:
+    """Time for what waits: a minute is a third of a second."""
+    await asyncio.sleep(seconds / SPED_UP)
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The source that the server has."""
+
+    pod: str = "job-driver"
+    container: str = "driver"
+
+
+@dataclass
+class Heard:
+    """A sink that remembers."""
+
+    batches: list[Batch] = field(default_factory=list)
+
+    async def __call__(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    @property
+    def text(self) -> bytes:
+        return raw(self.batches)
+
+    @property
+    def notes(self) -> list[str]:
+        return [record.text for batch in self.batches for record in batch if record.note]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
 from logdata import raw, stamped, text_of
-from logserver import UNREADABLE, WAITING, Cut, Fault, LogServer, Refuse, Say, Stall, serving
+from logserver import UNREADABLE, WAITING, Cut, Driver, Fault, Heard, LogServer, Refuse, Say, Stall, quickly, serving
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube.logs import GONE, LATE, Followed, Patience, follow
@@ -19,36 +18,6 @@ from airflow_k8s_bigdata.objects.loglines import ROTATED, Batch, Cursor
 LINES = [stamped(20 * number, b"line %d " % number + b"x" * (number % 200)) for number in range(4000)]
 HURRIED = Patience(forbidden=0.5, silence=0.1, longest_silence=0.2, linger=0.05, drain=1.0, batch=0.01)
 MISSING = Refuse(404, 'pods "job-driver" not found')
-SPED_UP = 200
-
-
-@dataclass(frozen=True)
-class Driver:
-    pod: str = "job-driver"
-    container: str = "driver"
-
-
-@dataclass
-class Heard:
-    """A sink that remembers."""
-
-    batches: list[Batch] = field(default_factory=list)
-
-    async def __call__(self, batch: Batch) -> None:
-        self.batches.append(batch)
-
-    @property
-    def text(self) -> bytes:
-        return raw(self.batches)
-
-    @property
-    def notes(self) -> list[str]:
-        return [record.text for batch in self.batches for record in batch if record.note]
-
-
-async def quickly(seconds: float) -> None:
-    """Time for what waits: a minute is a third of a second."""
-    await asyncio.sleep(seconds / SPED_UP)
 
 
 async def finished(

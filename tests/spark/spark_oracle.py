@@ -11,11 +11,20 @@ from typing import Any
 from airflow_k8s_bigdata.workloads.spark import properties
 
 MASTER = "k8s://http://kubernetes.example:6443"
-GIVEN = ["--master", MASTER, "--deploy-mode", "cluster", "--conf", "spark.kubernetes.submission.waitAppCompletion=false"]
+GIVEN = [
+    "--master",
+    MASTER,
+    "--deploy-mode",
+    "cluster",
+    "--conf",
+    "spark.kubernetes.submission.waitAppCompletion=false",
+]
 
 _RANDOM = (
     (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"spark-[0-9a-f]{32}"), "APPLICATION"),
+    # Hadoop reads two slashes as one; an object store would not.
+    (re.compile(r"//spark-upload-"), "/spark-upload-"),
     # A prefix that would start with a digit starts with an x.
     (re.compile(r"(?<![0-9a-z])[0-9a-fx][0-9a-f]{15}(?![0-9a-f])"), "UNIQUE"),
 )
@@ -67,6 +76,8 @@ def _normal_object(obj: Object) -> Object:
     obj = _plain(obj)
     obj["metadata"].pop("ownerReferences", None)
     data = obj.get("data", {})
+    for container in obj.get("spec", {}).get("containers", ()):
+        _sort_local_dirs(container)
     if "spark.properties" in data:
         values = properties.load(data["spark.properties"])
         data["spark.properties"] = {k: v for k, v in values.items() if not _NOT_COMPARED_KEYS.fullmatch(k)}
@@ -80,3 +91,13 @@ def _plain(value: Any, name: str = "") -> Any:
         items = [_plain(item) for item in value]
         return sorted(items, key=lambda item: str(item.get("name") or item.get("key"))) if name in _SETS else items
     return value
+
+
+def _sort_local_dirs(container: Object) -> None:
+    """Spark 4 shuffles several local dirs, so which folder is the first is not compared."""
+    mounts = [mount for mount in container.get("volumeMounts", ()) if mount["name"].startswith("spark-local-dir-")]
+    for mount, path in zip(mounts, sorted(mount["mountPath"] for mount in mounts), strict=True):
+        mount["mountPath"] = path
+    for entry in container.get("env", ()):
+        if entry["name"] == "SPARK_LOCAL_DIRS":
+            entry["value"] = ",".join(sorted(entry["value"].split(",")))

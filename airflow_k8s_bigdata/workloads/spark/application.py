@@ -13,7 +13,8 @@ from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
 from airflow_k8s_bigdata.workloads.base import Manifests, Verdict
-from airflow_k8s_bigdata.workloads.spark import versions
+from airflow_k8s_bigdata.workloads.spark import building, judging, versions
+from airflow_k8s_bigdata.workloads.spark.dependencies import LocalFile
 from airflow_k8s_bigdata.workloads.spark.nouns import Dependencies, Driver, DynamicAllocation, Executor, Submitter
 
 PLACEHOLDERS = {name: f"{{{{{name}}}}}" for name in ("APP_ID", "EXECUTOR_ID", "SPARK_VERSION")}
@@ -67,7 +68,7 @@ class SparkApplication:
         :param env: the only environment variables it sees; None for none.
         :param cwd: the folder that relative paths refer to; None for the current one.
         """
-        from airflow_k8s_bigdata.workloads.spark import reading  # files are read here, and nowhere in the rules
+        from airflow_k8s_bigdata.workloads.spark import reading
 
         return reading.application_of(argv, spark_version=spark_version, env=env or {}, cwd=cwd)
 
@@ -76,18 +77,20 @@ class SparkApplication:
         cls,
         command: str,
         *,
-        spark_version: str = versions.NEWEST,
+        spark_version: str | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
     ) -> SparkApplication:
         """As `from_spark_submit`, from a command as it is typed in a shell, `spark-submit` included.
 
         Quotes and continued lines are understood; a shell's variables and substitutions are refused.
+
+        :param spark_version: None to take it from the image's tag, or else the newest known.
         """
-        from airflow_k8s_bigdata.workloads.spark import command_line
+        from airflow_k8s_bigdata.workloads.spark import command_line, reading
 
         argv, assigned = command_line.words_of(command)
-        return cls.from_spark_submit(argv, spark_version=spark_version, env={**(env or {}), **assigned}, cwd=cwd)
+        return reading.application_of(argv, spark_version=spark_version, env={**(env or {}), **assigned}, cwd=cwd)
 
     @property
     def version(self) -> str:
@@ -118,8 +121,6 @@ class SparkApplication:
 
         :param identity: gives names and labels; None for generated names and Spark's own labels only.
         """
-        from airflow_k8s_bigdata.workloads.spark import building
-
         return building.build(self, identity)
 
     def serialize(self) -> dict[str, Any]:
@@ -129,10 +130,19 @@ class SparkApplication:
         shown: dict[str, Any] = showing.shown(self)
         return shown
 
+    def local_files(self, identity: Identity) -> tuple[LocalFile, ...]:
+        """The files of this machine that must be uploaded before the run's driver is created, and where to.
+
+        Raises SpecError when there are some and nothing says where to.
+        """
+        return building.uploads(self, identity)
+
+    def upload_folder(self, identity: Identity) -> str | None:
+        """The folder that holds the run's uploads and nothing else; None when nothing is uploaded."""
+        return building.upload_folder(self, identity)
+
     def judge(self, snapshot: Snapshot, now: datetime, *, deadlines: Deadlines | None = None) -> Verdict:
         """What the state of driver and executors means at a moment; `deadlines` None: the defaults."""
-        from airflow_k8s_bigdata.workloads.spark import judging
-
         return judging.judge(snapshot, now, deadlines=deadlines, instances=self._instances())
 
     def _instances(self) -> int | None:

@@ -90,12 +90,14 @@ def _add_configuration(submission: Submission, draft: Draft) -> None:
 def _place(submission: Submission, draft: Draft) -> None:
     """Namespace for every object; labels and annotations of the run."""
     identity = submission.identity
+    labels = identity.labels() if identity is not None else {}
+    annotations = identity.annotations() if identity is not None else {}
     for obj in (draft.pod, *draft.before, *draft.owned):
         metadata: dict[str, Any] = obj["metadata"]
         metadata["namespace"] = submission.namespace
         if identity is not None:
-            metadata["labels"] = {**(metadata.get("labels") or {}), **identity.labels()}
-            metadata["annotations"] = {**(metadata.get("annotations") or {}), **identity.annotations()}
+            metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
 
 
 def uploads(application: SparkApplication, identity: Identity) -> tuple[dependencies.LocalFile, ...]:

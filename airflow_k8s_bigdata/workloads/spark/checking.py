@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from airflow_k8s_bigdata.errors import SpecError
@@ -13,6 +14,10 @@ from airflow_k8s_bigdata.workloads.spark.settings import refuse
 
 Object = Mapping[str, Any]
 MAX_ANNOTATIONS = 256 * 1024
+
+# The same few keys and values come with every object of every run.
+_is_key = lru_cache(maxsize=4096)(names.is_qualified_name)
+_is_label_value = lru_cache(maxsize=4096)(names.is_label_value)
 
 
 def check(manifests: Manifests) -> None:
@@ -44,7 +49,7 @@ def _metadata(obj: Object) -> None:
     size = 0
     for key, value in (metadata.get("annotations") or {}).items():
         # The API compares annotation keys in lower case, label keys as they are.
-        if not names.is_qualified_name(key.lower()):
+        if not _is_key(key.lower()):
             raise SpecError(f"{where}: annotation", "is not a valid key", key)
         size += len(key) + len(value)
     if size > MAX_ANNOTATIONS:
@@ -53,9 +58,9 @@ def _metadata(obj: Object) -> None:
 
 def _labels(labels: Mapping[str, str], where: str) -> None:
     for key, value in labels.items():
-        if not names.is_qualified_name(key):
+        if not _is_key(key):
             raise SpecError(where, "is not a valid key", key)
-        if not isinstance(value, str) or not names.is_label_value(value):
+        if not isinstance(value, str) or not _is_label_value(value):
             problem = (
                 "must be empty or at most 63 of letters, digits, -, _ and ., starting and ending with a letter or digit"
             )
@@ -109,7 +114,7 @@ def _container(container: Object, where: str) -> None:
 def _resources(resources: Object, where: str) -> None:
     requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
     for name, value in (*requests.items(), *limits.items()):
-        if not names.is_qualified_name(name):
+        if not _is_key(name):
             raise SpecError(where, "is not a valid resource name", name)
         _quantity(value, f"{where}: {name}")
     for name in requests.keys() & limits.keys():

@@ -135,7 +135,7 @@ def _dependencies(left: Object) -> Dependencies:
         "repositories": "repositories",
         "excludePackages": "exclude_packages",
     }
-    fields = {ours: tuple(given.pop(theirs, None) or ()) for theirs, ours in names.items()}
+    fields: Object = {ours: tuple(given.pop(theirs, None) or ()) for theirs, ours in names.items()}
     left |= {f"deps.{name}": value for name, value in given.items()}
     return Dependencies(**fields)
 
@@ -174,9 +174,7 @@ def _pod_group(left: Object) -> Object | None:
 
 def _role(role: str, left: Object, volumes: list[Object]) -> tuple[Object, Object]:
     """Arguments for Driver or Executor, and Spark keys."""
-    conf = {
-        key.format(role=role): left.pop(field) for field, key in ROLE_KEYS.items() if left.get(field) is not None
-    }
+    conf = {key.format(role=role): left.pop(field) for field, key in ROLE_KEYS.items() if left.get(field) is not None}
     if role == "driver":
         for field, kind in (("serviceLabels", "label"), ("serviceAnnotations", "annotation")):
             entries = left.pop(field, None) or {}
@@ -209,7 +207,7 @@ def _template(role: str, left: Object, volumes: list[Object]) -> Object | None:
     given = left.pop("template", None) or {}
     spec = dict(given.get("spec") or {})
     containers = list(spec.pop("containers", None) or [])
-    main = dict(containers.pop(0)) if containers else {"name": MAIN_CONTAINER[role]}
+    main: Object = dict(containers.pop(0)) if containers else {"name": MAIN_CONTAINER[role]}
     for field in CONTAINER_FIELDS:
         if left.get(field) is not None:
             main[field] = left.pop(field)

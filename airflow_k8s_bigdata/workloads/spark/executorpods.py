@@ -114,4 +114,9 @@ def _why(pod: Object, main: Container | None, away: Trouble | None) -> tuple[str
 def _force_deleted(pod: Object) -> bool:
     # A pod without a node is always deleted at once: Spark gives up the executors that never came when it stops.
     asked = pods.told_to_stop_at(pod)
-    return asked is not None and bool(pods.node_of(pod)) and not pod["metadata"].get("deletionGracePeriodSeconds") and pods.live(pod)
+    return (
+        asked is not None
+        and bool(pods.node_of(pod))
+        and not pod["metadata"].get("deletionGracePeriodSeconds")
+        and pods.live(pod)
+    )

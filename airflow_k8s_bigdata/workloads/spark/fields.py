@@ -107,8 +107,10 @@ def _from_fields(application: SparkApplication) -> Iterator[tuple[str, str]]:
         if items:
             yield key, ",".join(items)
     for name, get, prefix in _MAPPINGS:
-        for item, value in _as_mapping(get(application), name).items():
-            yield prefix + str(item), as_text(value, prefix + str(item))
+        given = get(application)
+        if given != {}:
+            for item, value in _as_mapping(given, name).items():
+                yield prefix + str(item), as_text(value, prefix + str(item))
     for name, get, prefix in _VOLUMES:
         for volume in get(application):
             yield from _volume(volume, prefix, name)

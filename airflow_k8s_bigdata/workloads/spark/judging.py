@@ -33,7 +33,9 @@ from airflow_k8s_bigdata.workloads.spark.executorpods import Executors
 
 DRIVER_CONTAINER = "spark-kubernetes-driver"
 
-OWN_VOLUMES = frozenset({"spark-conf-volume-driver", "pod-template-volume", "hadoop-properties", "krb5-file"})
+OWN_VOLUMES = frozenset(
+    {"spark-conf-volume-driver", "pod-template-volume", "hadoop-properties", "krb5-file", "airflow-k8s-bigdata-code"}
+)
 """Volumes of config maps that are created after the driver, which owns them."""
 
 LINE_LENGTH = 2000

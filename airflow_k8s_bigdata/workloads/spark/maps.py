@@ -14,7 +14,8 @@ MAX_BYTES = 1024 * 1024
 
 def config_map(name: str, data: Mapping[str, str]) -> dict[str, Any]:
     """An immutable config map of texts."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data), "immutable": True}
+    texts = {"data": dict(data)} if data else {}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, **texts, "immutable": True}
 
 
 def binary_config_map(name: str, data: Mapping[str, bytes]) -> dict[str, Any]:

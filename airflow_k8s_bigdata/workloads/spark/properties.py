@@ -53,19 +53,25 @@ def load(text: str) -> dict[str, str]:
 
 def _logical_lines(text: str) -> Iterator[str]:
     """Lines with continuations joined; no comments, no blank lines, no leading blanks."""
-    pending, continuing = "", False
-    for raw in _LINE_END.split(text):
+    pending = ""
+    # Java looks for the end of the file at the end of a line, and so takes the two as one.
+    *lines, last = _LINE_END.split(text if text.endswith("\r\n") else text.removesuffix("\n").removesuffix("\r"))
+    for raw in lines:
         line = raw.lstrip(_BLANK)
-        if not continuing and (not line or line[0] in "#!"):
+        if not pending and _is_no_content(line):
             continue
-        continuing = _continues(line)
-        pending += line[:-1] if continuing else line
-        if not continuing:
-            if pending:
-                yield pending
+        if _continues(line):
+            pending += line[:-1]
+        else:
+            yield pending + line
             pending = ""
-    if pending:
-        yield pending
+    last = last.lstrip(_BLANK)
+    if pending or not _is_no_content(last):
+        yield pending + (last[:-1] if _continues(last) else last)
+
+
+def _is_no_content(line: str) -> bool:
+    return not line or line[0] in "#!"
 
 
 def _continues(line: str) -> bool:

@@ -55,6 +55,8 @@ def completed(application: _Application, cwd: Path) -> _Application:
         if folder and not uris.folder(contents, folder):
             contents |= _read_folder(folder, field, cwd)
     application = _with(application, contents)
+    if not _names_local_code(application, settings):
+        return application
     submission = prepare(application, None)
     for name in dependencies.python_files(submission).values():
         if name not in contents:
@@ -63,6 +65,11 @@ def completed(application: _Application, cwd: Path) -> _Application:
         if not (cwd / file.path).is_file():
             raise refuse(file.field, f"the file is not there; {IN_IMAGE}", file.path)
     return _with(application, contents)
+
+
+def _names_local_code(application: SparkApplication, settings: Settings) -> bool:
+    named = [application.main or "", *(uri for key in dependencies.UPLOADED_LISTS for uri in settings.items(key))]
+    return any(uri and uris.is_local(uri) for uri in named)
 
 
 def _with(application: _Application, contents: Mapping[str, bytes]) -> _Application:
@@ -106,31 +113,36 @@ def _read_folder(folder: str, field: str, cwd: Path) -> dict[str, bytes]:
 
 
 def application_of(
-    argv: Sequence[str], *, spark_version: str, env: Mapping[str, str], cwd: str | None
+    argv: Sequence[str], *, spark_version: str | None, env: Mapping[str, str], cwd: str | None
 ) -> SparkApplication:
-    """The application that a spark-submit command line describes, with the files that it names. Raises SpecError."""
+    """The application that a spark-submit command line describes, with the files that it names. Raises SpecError.
+
+    Where a word holds a Jinja template, files are left to be read when it is rendered and `checked`.
+    """
     from airflow_k8s_bigdata.workloads.spark.application import SparkApplication
 
     base = Path(cwd) if cwd is not None else Path()
     line = command_line.parse(argv)
-    rules_for(spark_version)
+    if spark_version is not None:
+        rules_for(spark_version)
     conf = command_line.merged(line, _defaults(line, env, base), env)
     for key in (keys.JARS, keys.FILES, keys.ARCHIVES, keys.PY_FILES):
         if key in conf:
             conf[key] = ",".join(_expanded(Settings(conf).items(key), base))
     main = line.main
-    if main is not None and main != INTERNAL and not uris.scheme(main):
+    templated = any("{{" in word or "{%" in word for word in argv)
+    if main is not None and main != INTERNAL and not uris.scheme(main) and "{{" not in main:
         main = _absolute(main, base)
     application = SparkApplication(
         main=main,
-        main_class=line.main_class or _class_in_jar(main),
+        main_class=line.main_class or (None if templated else _class_in_jar(main)),
         args=line.args,
         spark_version=spark_version,
         conf=conf,
         dependencies=Dependencies(in_config_map=False),
         submitter=_submitter(line, env),
     )
-    return completed(application, base)
+    return application if templated else completed(application, base)
 
 
 def _submitter(line: command_line.CommandLine, env: Mapping[str, str]) -> Submitter:
@@ -169,7 +181,7 @@ def _properties(path: Path) -> dict[str, str]:
 def _expanded(items: Sequence[str], cwd: Path) -> Iterator[str]:
     """Bare paths made absolute, and local patterns replaced by the files that they match."""
     for item in items:
-        uri = item if uris.scheme(item) else _absolute(item, cwd)
+        uri = item if uris.scheme(item) or "{{" in item else _absolute(item, cwd)
         bare, hash_, fragment = uri.partition("#")
         matches = sorted(glob.glob(uris.path(bare))) if uris.is_local(uri) and glob.has_magic(bare) else []
         yield from (f"file:{match}{hash_}{fragment}" for match in matches)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -32,8 +34,8 @@ def _document(content: bytes) -> Any:
 
 
 def dumped(pod: Mapping[str, Any]) -> str:
-    """The pod as YAML."""
-    return yaml.safe_dump(dict(pod), sort_keys=False)
+    """The pod as text for Spark to read: JSON, which is YAML too."""
+    return json.dumps(pod, indent=2)
 
 
 def as_mapping(pod: object, field: str) -> Object:
@@ -56,7 +58,7 @@ def _plain(value: Any) -> Any:
         return {name: _plain(found) for name, found in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def split(template: Mapping[str, Any] | None, container_name: str | None) -> tuple[Object, Object]:
@@ -64,10 +66,9 @@ def split(template: Mapping[str, Any] | None, container_name: str | None) -> tup
 
     The pod keeps the others (KubernetesUtils.selectSparkContainer).
     """
-    pod: Object = copy.deepcopy(dict(template)) if template is not None else {"spec": {}}
-    pod = {"apiVersion": "v1", "kind": "Pod", **pod}
-    pod["metadata"] = dict(pod.get("metadata") or {})
-    spec = pod["spec"]
+    given: Object = copy.deepcopy(dict(template)) if template is not None else {}
+    spec = given.get("spec") or {}
+    pod: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": given.get("metadata") or {}, "spec": spec}
     containers = list(spec.get("containers") or ())
     named = [index for index, found in enumerate(containers) if found.get("name") == container_name]
     chosen = named[0] if len(named) == 1 else 0

@@ -55,10 +55,9 @@ def hadoop(submission: Submission, draft: Draft) -> None:
     source: dict[str, Any] = {"name": name}
     if folder:
         files = uris.folder(submission.contents, folder)
-        source = {
-            "name": f"{submission.names.prefix}-hadoop-config",
-            "items": [{"key": file, "path": file} for file in files],
-        }
+        source = {"name": f"{submission.names.prefix}-hadoop-config"}
+        if files:
+            source["items"] = [{"key": file, "path": file} for file in files]
         texts = {file: uris.text(files, file, "submitter.hadoop_conf_dir") for file in files}
         draft.owned.append(config_map(source["name"], texts))
     draft.mount({"name": "hadoop-properties", "configMap": source}, keys.HADOOP_CONF_DIR)

@@ -69,7 +69,9 @@ def read_volumes(submission: Submission, prefix: str) -> dict[tuple[str, str], d
     for (kind, name), options in found.items():
         start = f"{prefix}{kind}.{name}."
         if kind not in _REQUIRED:
-            raise refuse(start, f"volume type `{kind}` is not supported; {', '.join(_REQUIRED)} are")
+            raise refuse(
+                start + next(iter(options)), f"volume type `{kind}` is not supported; {', '.join(_REQUIRED)} are"
+            )
         for option in ("mount.path", *_REQUIRED[kind]):
             if option not in options:
                 raise refuse(start + option, f"is required for {kind}")

@@ -1,0 +1,196 @@
+"""`k8s-bigdata render`: what a spark-submit command, a DAG's task or a custom resource becomes in the cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from airflow_k8s_bigdata.errors import SpecError
+from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.workloads.spark import PLACEHOLDERS, SparkApplication, custom_resource, manifests, reading
+
+HIDDEN = "<hidden: use --show-secrets>"
+INSTANCE = "airflow"
+"""What stands for the Airflow in names and labels: which one will run the task is not known here."""
+
+
+@click.command(name="render", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--spark-version", help="Spark version whose rules apply. Default: the image's tag, else the newest.")
+@click.option("--dag", "dag_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A DAG file.")
+@click.option("--task", "task_id", help="With --dag: the task whose application is rendered.")
+@click.option("--run-id", default="manual__render", show_default=True, help="With --dag: the run that names are for.")
+@click.option("--date", help="With --dag: the run's logical date, ISO 8601. Default: now.")
+@click.option(
+    "--diff-cr",
+    "custom_resource_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Kubeflow SparkApplication (v1beta2) in YAML.",
+)
+@click.option("-o", "--output", type=click.Choice(["yaml", "json", "python"]), default="yaml", show_default=True)
+@click.option("--show-secrets", is_flag=True, help="Print the values in Secrets too.")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- SPARK-SUBMIT ARGUMENTS]")
+def command(
+    *,
+    spark_version: str | None,
+    dag_file: Path | None,
+    task_id: str | None,
+    run_id: str,
+    date: str | None,
+    custom_resource_file: Path | None,
+    output: str,
+    show_secrets: bool,
+    words: tuple[str, ...],
+) -> None:
+    """Print the Kubernetes objects that an application becomes; nothing is created.
+
+    Three things can be rendered:
+
+    \b
+    a command    k8s-bigdata render --spark-version 4.0.5 -- --class Job local:///job.jar
+    a task       k8s-bigdata render --dag dags/etl.py --task transform
+    a resource   k8s-bigdata render --diff-cr spark.yaml
+
+    Objects come in creation order: what goes before the driver, the driver, and what it will own once its uid is
+    known. A command sees this shell's environment, as spark-submit would. A task's names are those of --run-id; its
+    templates are rendered with params and dates, not with XComs, connections or variables. Fields of a resource that
+    have no equivalent are listed first.
+
+    With `-o python` the application is printed as it would stand in a DAG file.
+    """
+    if sum(map(bool, (words, dag_file, custom_resource_file))) != 1:
+        raise click.UsageError("give spark-submit's arguments after --, or --dag and --task, or --diff-cr")
+    try:
+        identity: Identity | None = None
+        left: list[str] = []
+        if dag_file is not None:
+            if task_id is None:
+                raise click.UsageError("--dag needs --task")
+            application, identity = _of_task(dag_file, task_id, run_id, date)
+        elif custom_resource_file is not None:
+            application, left = custom_resource.application_of(_document(custom_resource_file))
+        else:
+            application = reading.application_of(words, spark_version=spark_version, env=os.environ, cwd=None)
+        if spark_version:
+            application = dataclasses.replace(application, spark_version=spark_version)
+        objects = manifests(application, identity=identity)
+    except SpecError as error:
+        raise click.ClickException(str(error)) from None
+    shown = objects if show_secrets else [_without_secrets(obj) for obj in objects]
+    click.echo(_shown(application, shown, left, output))
+
+
+def _document(path: Path) -> Mapping[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise click.ClickException(f"{path} is not YAML: {error}") from None
+    if not isinstance(document, dict):
+        raise click.ClickException(f"{path} holds no object")
+    return document
+
+
+def _of_task(dag_file: Path, task_id: str, run_id: str, date: str | None) -> tuple[SparkApplication, Identity]:
+    try:
+        logical_date = datetime.fromisoformat(date) if date else datetime.now(UTC).replace(microsecond=0)
+    except ValueError:
+        raise click.BadParameter(
+            "must read like 2026-01-31 or 2026-01-31T06:00:00+00:00", param_hint="--date"
+        ) from None
+    # Airflow writes to standard output while it loads, where the objects shall be alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        task = _task(dag_file, task_id)
+        application = _rendered(task, run_id, logical_date)
+    identity = Identity(instance=INSTANCE, dag_id=task.dag.dag_id, run_id=run_id, task_id=task_id)
+    return application, identity
+
+
+def _task(dag_file: Path, task_id: str) -> Any:
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(dag_file))
+    for path, problem in bag.import_errors.items():
+        raise click.ClickException(f"{path} can't be imported:\n{problem}")
+    found = [dag.get_task(task_id) for dag in bag.dags.values() if dag.has_task(task_id)]
+    if len(found) != 1:
+        raise click.ClickException(f"{dag_file} has {len(found)} tasks {task_id!r}")
+    return found[0]
+
+
+def _rendered(task: Any, run_id: str, date: datetime) -> SparkApplication:
+    import jinja2
+
+    if not isinstance(getattr(task, "application", None), SparkApplication):
+        raise click.ClickException(f"task {task.task_id!r} has no SparkApplication")
+    context = {
+        **PLACEHOLDERS,
+        "params": task.dag.params.dump() | task.params.dump(),
+        "dag": task.dag,
+        "task": task,
+        "run_id": run_id,
+        "logical_date": date,
+        "ds": f"{date:%Y-%m-%d}",
+        "ds_nodash": f"{date:%Y%m%d}",
+        "ts": date.isoformat(),
+        "ts_nodash": f"{date:%Y%m%dT%H%M%S}",
+    }
+    try:
+        task.render_template_fields(context)
+    except jinja2.TemplateError as error:
+        raise click.ClickException(f"task {task.task_id!r} uses what is known only in a run: {error}") from None
+    application: SparkApplication = task.application
+    return application
+
+
+def _without_secrets(obj: Mapping[str, Any]) -> dict[str, Any]:
+    if obj["kind"] != "Secret":
+        return dict(obj)
+    return {**obj, "data": dict.fromkeys(obj["data"], HIDDEN)}
+
+
+def _shown(application: SparkApplication, objects: list[dict[str, Any]], left: list[str], output: str) -> str:
+    if output == "json":
+        return json.dumps({"objects": objects, "without_equivalent": left}, indent=2)
+    notes = "".join(f"# no equivalent: {field}\n" for field in left)
+    if output == "python":
+        return notes + source(application)
+    return notes + yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120).rstrip("\n")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, which is how people read a configuration."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        del data
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.Node:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def source(value: Any, indent: int = 0) -> str:
+    """The value as Python source; of a dataclass only the fields that differ from their default."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return repr(value)
+    pad = " " * (indent + 4)
+    lines = []
+    for field in dataclasses.fields(value):
+        found = getattr(value, field.name)
+        default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+        if field.repr and found != default:
+            lines.append(f"{pad}{field.name}={source(found, indent + 4)},\n")
+    return f"{type(value).__name__}(\n{''.join(lines)}{' ' * indent})" if lines else f"{type(value).__name__}()"

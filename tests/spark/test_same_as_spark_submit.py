@@ -1,0 +1,67 @@
+"""Every recorded spark-submit run, of five Spark versions: the same objects, or both refuse."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_k8s_bigdata.errors import SpecError
+from airflow_k8s_bigdata.workloads.spark import SparkApplication, manifests
+from tests.spark import spark_oracle as oracle
+
+SHARED = Path(os.environ.get("SHARED_DIR", Path(__file__).parents[2].parent / "shared")) / "recordings" / "spark-submit"
+OWN = Path(__file__).parent / "recorded"
+
+OUT_OF_REACH = {
+    "dependencies-remote": "that machine had no S3 classes to look for wildcards with; `s3a-wildcards` had them",
+    "packages": "that machine reached no Maven repository; `packages-reachable` did",
+}
+"""Refused only for what the recording machine lacked; not what any submission becomes. The cases named had it."""
+
+
+def recorded() -> Iterator[tuple[str, str, oracle.Object]]:
+    """Version, case name and recording of every case."""
+    for path in (*sorted(SHARED.glob("*.json")), *sorted(OWN.glob("*.json.gz"))):
+        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        cases = json.loads(text)
+        version = cases.pop("sparkVersion")
+        yield from ((version, name, entry) for name, entry in cases.items() if name not in OUT_OF_REACH)
+
+
+CASES = [pytest.param(version, entry, id=f"{version}-{name}") for version, name, entry in recorded()]
+
+
+@pytest.fixture
+def application(version: str, entry: oracle.Object, tmp_path: Path) -> SparkApplication | SpecError:
+    """What a case's command line becomes here: an application with its objects made, or the refusal."""
+    case = entry["case"]
+    oracle.write_files(case, tmp_path)
+    words, env = oracle.argv(case, tmp_path), oracle.environment(case, tmp_path)
+    try:
+        found = SparkApplication.from_spark_submit(words, spark_version=version, env=env, cwd=str(tmp_path))
+        found.manifests()
+    except SpecError as refusal:
+        return refusal
+    return found
+
+
+@pytest.mark.parametrize(("version", "entry"), CASES)
+def test_objects_are_those_of_spark_submit_or_both_refuse(
+    version: str, entry: oracle.Object, application: SparkApplication | SpecError, tmp_path: Path
+) -> None:
+    if entry["exit"]:
+        assert isinstance(application, SpecError), f"spark-submit refused: {entry['error']}"
+    else:
+        assert isinstance(application, SparkApplication), f"only we refused: {application}"
+        recorded_objects = oracle.recorded_objects(entry)
+        assert oracle.normal(manifests(application), tmp_path) == oracle.normal(recorded_objects, tmp_path)
+
+
+def test_all_recordings_are_there() -> None:
+    versions = {case.values[0] for case in CASES}
+    assert {"3.5", "4.0", "4.1", "4.2", "4.3"} == {str(version).rpartition(".")[0] for version in versions}
