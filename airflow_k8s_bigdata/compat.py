@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook, BaseOperator
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowRescheduleException,
+    AirflowRuntimeError,
+    AirflowTaskTimeout,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -15,11 +22,21 @@ __all__ = [
     "AirflowException",
     "AirflowFailException",
     "AirflowNotFoundException",
+    "AirflowRescheduleException",
+    "AirflowRuntimeError",
+    "AirflowTaskTimeout",
     "BaseHook",
     "BaseOperator",
     "conf",
     "connection_async",
+    "task_states",
+    "triggers_are_killed",
 ]
+
+TRIGGER_FAILED = "__fail__"
+"""What a task is resumed with, in place of a method's name, when its trigger failed or ran out of time."""
+TRIGGER_TIMEOUT = "Trigger timeout"
+"""The `error` that comes with `TRIGGER_FAILED` when the deferral's own timeout has passed."""
 
 
 async def connection_async(conn_id: str) -> Connection:
@@ -28,3 +45,20 @@ async def connection_async(conn_id: str) -> Connection:
 
     connection: Any = await get_async_connection(conn_id)
     return connection  # type: ignore[no-any-return]
+
+
+def task_states(dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, dict[str, Any]]:
+    """States by run id and task id; the id of a mapped task has `_` and its map index at its end."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states: dict[str, dict[str, Any]] = RuntimeTaskInstance.get_task_states(
+        dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=map_index
+    )
+    return states
+
+
+def triggers_are_killed() -> bool:
+    """Whether a trigger is told that its task was marked, cleared or removed (3.3). Before, it is only cleaned up."""
+    from airflow.triggers.base import BaseTrigger
+
+    return hasattr(BaseTrigger, "on_kill")

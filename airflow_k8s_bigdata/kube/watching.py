@@ -160,6 +160,13 @@ async def keep(
             await sleep(course.pause(error))
 
 
+async def once(
+    api: Api, kind: str, namespace: str, *, labels: str = "", fields: str = "", decode: Decode[T]
+) -> Listed[T]:
+    """The selection at this moment. Raises ClusterError."""
+    return await _Reader(api, kind, namespace, {"labelSelector": labels, "fieldSelector": fields}, decode, None).list()
+
+
 class _Course:
     """Where `keep` stands: the version to resume from, and what went wrong of late."""
 
@@ -171,6 +178,7 @@ class _Course:
         self._troubled = False
         self._degraded = False
         self._began = self._clock()
+        self._open = False
         self.version: str | None = None
         self.polls = 0
 
@@ -183,7 +191,7 @@ class _Course:
     def opened(self, version: str | None) -> bool:
         """A stream was opened (None) or got as far as a version. Returns whether that ended some trouble."""
         if version is None:
-            self._began = self._clock()
+            self._began, self._open = self._clock(), True
         else:
             self.version, self._failures = version, 0
         recovered, self._troubled = self._troubled, False
@@ -203,8 +211,9 @@ class _Course:
             self.version, self.polls = None, self._patience.lists
             told, self._degraded = self._degraded, True
             return None if told else Degraded(error)
-        if self.lasted() > self._patience.retry[1]:
+        if self._open and self.lasted() > self._patience.retry[1]:
             self._failures = 0
+        self._open = False
         self._failures += 1
         passing = isinstance(error, errors.Unreachable | errors.ServerFailed | errors.Throttled | errors.Unauthorized)
         if not passing or self._failures > 3:

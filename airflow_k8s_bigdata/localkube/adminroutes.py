@@ -8,20 +8,25 @@
 | POST /localkube/watches/cut | end every watch |
 | POST /localkube/compact | forget history: watches from earlier versions get 410 |
 | POST /localkube/clock | `{"skewSeconds": 90}` puts the clock wrong |
+| POST /localkube/logs/rotate | `{"namespace", "pod", "container"}`: a new log file, as when one has become too large |
+| POST /localkube/nodes/lose, .../restore | `{"name"}`: the node stops answering, or comes back |
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from aiohttp import web
 
+from airflow_k8s_bigdata.localkube.container import NotRunning
 from airflow_k8s_bigdata.localkube.faults import Faults, SkewedClock
 from airflow_k8s_bigdata.localkube.http import answer, parse_body, read_body
-from airflow_k8s_bigdata.localkube.statuses import bad_request, no_such_resource, unauthorized
-from airflow_k8s_bigdata.localkube.store import Object, Store
+from airflow_k8s_bigdata.localkube.node import Node
+from airflow_k8s_bigdata.localkube.statuses import bad_request, no_such_resource, not_found, unauthorized
+from airflow_k8s_bigdata.localkube.store import NotFound, Object, Store
 from airflow_k8s_bigdata.localkube.watching import Watcher
 
 PREFIX = "/localkube/"
@@ -36,6 +41,7 @@ class AdminRoutes:
     store: Store
     watcher: Watcher
     clock: SkewedClock
+    node: Node
 
     async def handle(self, request: web.Request) -> web.Response:
         """The answer. Raises ApiError: 400, 401, 404."""
@@ -61,6 +67,10 @@ class AdminRoutes:
                 found = {"revision": self.store.revision}
             case "POST", "clock":
                 found = self._set_clock(body)
+            case "POST", "logs/rotate":
+                found = self._rotate(body)
+            case "POST", "nodes/lose" | "nodes/restore" as path:
+                found = self._change_node(body, path.removeprefix("nodes/"))
             case _:
                 raise no_such_resource()
         return answer(found)
@@ -77,3 +87,23 @@ class AdminRoutes:
             raise bad_request("skewSeconds must be a number of seconds")
         self.clock.skew = timedelta(seconds=seconds)
         return {"now": self.clock().isoformat()}
+
+    def _rotate(self, body: Object) -> Object:
+        pod = self.store.find("pods", body.get("namespace", ""), body.get("pod", ""))
+        if pod is None:
+            raise not_found("pods", body.get("pod", ""))
+        container = body.get("container") or pod["spec"]["containers"][0]["name"]
+        try:
+            self.node.rotate_log(pod, container)
+        except NotRunning as error:
+            raise bad_request(str(error)) from None
+        return {"container": container}
+
+    def _change_node(self, body: Object, change: str) -> Object:
+        name = body.get("name", "")
+        changes: dict[str, Callable[[str], None]] = {"lose": self.node.lose_node, "restore": self.node.restore_node}
+        try:
+            changes[change](name)
+        except NotFound:
+            raise not_found("nodes", name) from None
+        return {"name": name}

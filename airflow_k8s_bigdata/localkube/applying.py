@@ -244,9 +244,9 @@ def _differing(old: Object, new: Object) -> tuple[Object, Object]:
             del before[key], after[key]
         elif isinstance(old[key], dict) and isinstance(new[key], dict) and key not in _ATOMIC:
             before[key], after[key] = _differing(old[key], new[key])
-            # An empty rest is no field: the other side differs only by what it has more.
-            for side in (before, after):
-                if not side[key]:
+            # An empty rest of what was not empty is no field: the other side has more, that is all.
+            for side, whole in ((before, old), (after, new)):
+                if whole[key] and not side[key]:
                     del side[key]
     return before, after
 

@@ -154,9 +154,9 @@ class Cluster:
             views=Views(now),
             watcher=self._watcher,
             reviews=Reviews(store, self._tokens, authorizer, now),
-            pods=PodRoutes(store, registry, self._node.log_stream, self._proxy, now),
+            pods=PodRoutes(store, registry, self._node.log_stream, self._node.execute, self._proxy, now),
         )
-        admin = AdminRoutes(self._tokens.admin, Faults(), store, self._watcher, self._now)
+        admin = AdminRoutes(self._tokens.admin, Faults(), store, self._watcher, self._now, self._node)
         self._server = ApiServer(catalog, self._tokens, authorizer, routes, admin)
 
     def _furnish(self) -> None:
@@ -190,10 +190,8 @@ class Cluster:
         try:
             return listen(self._settings.port)
         except OSError as error:
-            where = f"{HOST}:{self._settings.port}"
-            raise CannotStart(
-                f"cannot listen on {where}: {error.strerror}; give another --port, or 0 for any"
-            ) from None
+            where, why = f"{HOST}:{self._settings.port}", os.strerror(error.errno or 0)
+            raise CannotStart(f"cannot listen on {where}: {why}; give another --port, or 0 for any") from None
 
     def _write_files(self, authority: Certificates) -> None:
         folder, owner = self._settings.data_dir, self._tokens.owner

@@ -27,6 +27,8 @@ _MESSAGE_BYTES = 4096
 _FALLBACK_BYTES = 2048
 _PIPE_SECONDS = 5.0
 _STEADY_SECONDS = 600
+_MOST_DOUBLINGS = 16
+_FALLBACK_LINES = 80
 
 
 class NotRunning(Exception):
@@ -71,14 +73,17 @@ class Container:
             spec = preparing.sandbox_spec(
                 self._machine, self._runtime, self.state.spec, image, self._folder(), self._event
             )
+            self._variables = spec.env
+            self.state.image_id = image.id
+            self.state.container_id = "containerd://" + secrets.token_hex(32)
+            self._event("Normal", "Created", "Container created")
+            await self._launch(spec)
         except NotStartable as problem:
             self.state.state = podstatus.waiting(problem.reason, str(problem))
-            return
-        self._variables = spec.env
-        self.state.image_id = image.id
-        self.state.container_id = "containerd://" + secrets.token_hex(32)
-        self._event("Normal", "Created", "Container created")
-        await self._launch(spec)
+        except OSError as problem:
+            # The machine's own trouble, such as a full disk: said, and tried again.
+            self._event("Warning", "Failed", f"Error: {problem}")
+            self.state.state = podstatus.waiting("CreateContainerError", str(problem))
 
     def _folder(self) -> Path:
         folder = self._machine.pod_folder(self._runtime.uid) / "containers" / self.state.name / str(self.state.restarts)
@@ -87,6 +92,8 @@ class Container:
 
     async def _launch(self, spec: SandboxSpec) -> None:
         name, uid = self.state.name, self._runtime.uid
+        # As the kubelet: of earlier runs only the last keeps its log.
+        self._machine.log_path(uid, name, self.state.restarts - 2).unlink(missing_ok=True)
         self._cgroup = self._machine.cgroups.create(
             f"{uid}_{name}_{self.state.restarts}", preparing.limits(self.state.spec)
         )
@@ -131,10 +138,12 @@ class Container:
                 self._changed()
                 return
             self._changed()
+            has_run = "terminated" in self.state.state
             if not await self._back_off():
                 self.state.finished = "terminated" in self.state.state
                 self._changed()
                 return
+            self.state.restarts += 1 if has_run else 0
             await self.start()
             self._changed()
 
@@ -175,8 +184,7 @@ class Container:
         said = (self._folder() / "message").read_bytes()[:_MESSAGE_BYTES]
         fall_back = self.state.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
         if not said and fall_back and code != 0 and self.writer is not None:
-            lines = self.writer.path.read_bytes().splitlines()[-80:]
-            said = b"".join(line[podlogs.PREFIX :] + b"\n" for line in lines)[-_FALLBACK_BYTES:]
+            said = podlogs.last_lines(self.writer.path, _FALLBACK_LINES)[-_FALLBACK_BYTES:]
         return said.decode(errors="replace")
 
     def _wanted_again(self) -> bool:
@@ -218,7 +226,6 @@ class Container:
         ran = (self._machine.now() - self._started_at).total_seconds()
         self._waits = 0 if ran > _STEADY_SECONDS else self._waits
         self.state.last_state = self.state.state
-        self.state.restarts += 1
         if self._waits:
             seconds = self._next_wait(self._machine.pace.restart / 2)
             meta = self._runtime.pod["metadata"]
@@ -234,7 +241,7 @@ class Container:
 
     def _next_wait(self, first: float) -> float:
         seconds = min(first * float(1 << self._waits), self._machine.pace.longest)
-        self._waits += 1
+        self._waits = min(self._waits + 1, _MOST_DOUBLINGS)
         return seconds
 
     async def _pause(self, seconds: float) -> bool:

@@ -54,11 +54,13 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replacement, text)
 
 
-def data_of(obj: Object) -> dict[str, bytes]:
-    """The keys and contents of a config map or secret, decoded."""
-    content = {key: text.encode() for key, text in (obj.get("stringData") or {}).items()}
-    if obj.get("kind") == "Secret":
-        return {key: base64.b64decode(text) for key, text in (obj.get("data") or {}).items()} | content
+def data_of(resource: str, obj: Object) -> dict[str, bytes]:
+    """The keys and contents of one of the resource `configmaps` or `secrets`, decoded.
+
+    Stored objects need not bear their kind, so the resource tells what they are.
+    """
+    if resource == "secrets":
+        return {key: base64.b64decode(text) for key, text in (obj.get("data") or {}).items()}
     binary = {key: base64.b64decode(text) for key, text in (obj.get("binaryData") or {}).items()}
     return {key: text.encode() for key, text in (obj.get("data") or {}).items()} | binary
 
@@ -67,7 +69,7 @@ def find_data(lookup: Lookup, resource: str, name: str, *, optional: bool) -> di
     """The contents of a config map or secret; None when it is missing and optional. Raises MissingReference."""
     obj = lookup(resource, name)
     if obj is not None:
-        return data_of(obj)
+        return data_of(resource, obj)
     if optional:
         return None
     raise MissingReference(f'{_KINDS[resource][0]} "{name}" not found')

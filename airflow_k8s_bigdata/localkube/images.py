@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import logging
 import os
 import re
 import shutil
@@ -23,11 +24,14 @@ from typing import Any
 
 import yaml
 
+logger = logging.getLogger(__name__)
+
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SPARK_HOME = "/opt/spark"
 SPARK_USER = 185
 """The user of Apache Spark's own image."""
 
+_SPARK_IMAGE = Path(__file__).parent / "sparkimage"
 _VERSION = re.compile(r"(?<![0-9.])([0-9]+\.[0-9]+\.[0-9]+)(?![0-9])")
 _NAME_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(
@@ -79,10 +83,12 @@ class ImageRules:
     """The rules of a configuration file, then the packaged ones.
 
     :param config: a YAML file of the form of `default_images.yaml`, or None for the packaged rules alone.
+    :param scripts: a folder for programs of images that have to be executable files; None leaves them out.
     :raises ImageConfigError: when the file can't be read or a rule is wrong.
     """
 
-    def __init__(self, config: Path | None = None) -> None:
+    def __init__(self, config: Path | None = None, scripts: Path | None = None) -> None:
+        self._scripts = scripts
         packaged = resources.files("airflow_k8s_bigdata.localkube").joinpath("default_images.yaml").read_text()
         documents = [_checked(yaml.safe_load(packaged), "default_images.yaml")]
         if config is not None:
@@ -90,6 +96,7 @@ class ImageRules:
         self._place = str(config or "an image configuration file of localkube")
         self._rules = [rule for document in documents for rule in document.get("images") or ()]
         self._sparks: dict[str, str] = {}
+        self._warned: set[str] = set()
         for document in reversed(documents):
             self._sparks |= {str(version): home for version, home in (document.get("sparks") or {}).items()}
         self._sparks |= dict(_sparks_of_environment(os.environ.get("LOCALKUBE_SPARK_HOMES", "")))
@@ -136,7 +143,9 @@ class ImageRules:
         java = java_home()
         if java is None:
             raise NoSuchImage(f'no Java for image "{reference}": install a Java runtime (17 or later) or set JAVA_HOME')
-        binds = {**python.binds, SPARK_HOME: home, "/opt/entrypoint": Path(__file__).parent / "sparkimage"}
+        binds = {**python.binds, SPARK_HOME: home, "/opt/entrypoint": _SPARK_IMAGE}
+        if self._scripts is not None:
+            binds["/opt/decom.sh"] = _executable(_SPARK_IMAGE / "decom.sh", self._scripts)
         if not java.is_relative_to("/usr"):
             binds[str(java)] = java
         env = {
@@ -159,24 +168,33 @@ class ImageRules:
 
     def spark_home(self, reference: str) -> str:
         """The Spark home for a reference: the configured one of the version in its tag, else the installed pyspark."""
-        for version in _VERSION.findall(reference.rpartition("/")[2]):
+        versions = _VERSION.findall(reference.rpartition("/")[2])
+        for version in versions:
             if version in self._sparks:
                 return self._sparks[version]
         found = importlib.util.find_spec("pyspark")
         if found is None or not found.submodule_search_locations:
             raise NoSuchImage(f'no Spark for image "{reference}": install pyspark beside localkube')
+        installed = importlib.metadata.version("pyspark")
+        if versions and installed not in versions and reference not in self._warned:
+            self._warned.add(reference)
+            logger.warning(
+                "image %s runs the installed Spark %s: no Spark home is configured for it", reference, installed
+            )
         return found.submodule_search_locations[0]
 
 
 _BASES = {"host": ImageRules._host, "python": ImageRules._python, "spark": ImageRules._spark}
 
 
-def installed_spark_version() -> str | None:
-    """The version of the installed pyspark, or None."""
-    try:
-        return importlib.metadata.version("pyspark")
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _executable(source: Path, folder: Path) -> Path:
+    """A copy that may be executed: a wheel does not keep that permission."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / source.name
+    if not copy.exists() or copy.read_bytes() != source.read_bytes():
+        copy.write_bytes(source.read_bytes())
+    copy.chmod(0o755)
+    return copy
 
 
 def check_reference(reference: str) -> None:

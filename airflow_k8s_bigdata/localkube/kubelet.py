@@ -36,10 +36,25 @@ class Kubelet:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._lost: set[str] = set()
 
     def worker(self, uid: str) -> PodWorker | None:
         """The worker of a pod, while it has one."""
         return self._workers.get(uid)
+
+    def lose(self, node: str) -> None:
+        """Kill everything on a node and tell nobody; its pods are left alone until `restore`."""
+        self._lost.add(node)
+        for uid, worker in list(self._workers.items()):
+            if worker.pod["spec"]["nodeName"] == node:
+                self._drop(uid, keep_files=True)
+
+    def restore(self, node: str) -> None:
+        """Take over what is left of a lost node's pods."""
+        self._lost.discard(node)
+        for pod in self._machine.store.list("pods"):
+            if pod["spec"].get("nodeName") == node:
+                self._take_over(pod)
 
     async def run(self) -> None:
         """Take over the pods that are there, then follow the store until cancelled; then kill all processes."""
@@ -73,7 +88,10 @@ class Kubelet:
         uid = pod["metadata"]["uid"]
         worker = self._workers.get(uid)
         if event.type == "DELETED":
-            self._gone(uid)
+            self._machine.events.forget(uid)
+            self._drop(uid, keep_files=False)
+        elif pod["spec"].get("nodeName") in self._lost:
+            return
         elif worker is not None:
             worker.update(pod)
         elif pod["metadata"].get("deletionTimestamp"):
@@ -89,10 +107,9 @@ class Kubelet:
         self._tasks[uid] = task
         task.add_done_callback(_report_error)
 
-    def _gone(self, uid: str) -> None:
-        """The pod is no longer in the store: kill what still runs of it and drop everything about it."""
+    def _drop(self, uid: str, *, keep_files: bool) -> None:
+        """The pod is no longer in the store, or its node is lost: kill what still runs of it."""
         worker, task = self._workers.pop(uid, None), self._tasks.pop(uid, None)
-        self._machine.events.forget(uid)
         self._hosts.remove(uid)
         if worker is None or task is None:
             remove_tree(self._machine.pod_folder(uid))
@@ -103,7 +120,8 @@ class Kubelet:
         def clean(_task: asyncio.Task[None]) -> None:
             self._ending.discard(task)
             self._addresses.give_back(worker.address)
-            remove_tree(self._machine.pod_folder(uid))
+            if not keep_files:
+                remove_tree(self._machine.pod_folder(uid))
 
         task.add_done_callback(clean)
 

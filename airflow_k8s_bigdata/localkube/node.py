@@ -18,6 +18,7 @@ from airflow_k8s_bigdata.localkube.events import EventRecorder, stamp
 from airflow_k8s_bigdata.localkube.images import ImageRules
 from airflow_k8s_bigdata.localkube.kubelet import Kubelet
 from airflow_k8s_bigdata.localkube.machine import Machine, NodeSettings, Pace
+from airflow_k8s_bigdata.localkube.nodeloss import NodeLoss
 from airflow_k8s_bigdata.localkube.nodes import DEFAULT_NAME, VirtualNode, node_object
 from airflow_k8s_bigdata.localkube.podlogs import LogOptions, LogUnavailable
 from airflow_k8s_bigdata.localkube.sandbox import Bubblewrap
@@ -56,9 +57,10 @@ class Node:
         self._pace = pace or Pace()
         self._now = now
         self._sleep = sleep
-        self._images = ImageRules(settings.image_config)
+        self._images = ImageRules(settings.image_config, settings.data_dir / "scripts")
         self._machine: Machine | None = None
         self._kubelet: Kubelet | None = None
+        self._loss: NodeLoss | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -85,6 +87,7 @@ class Node:
         self._register(self._machine)
         self._clear_folders()
         self._kubelet = Kubelet(self._machine)
+        self._loss = NodeLoss(self._store, self._kubelet, self._now, self._sleep)
         scheduler = Scheduler(self._store, self._now, claims.bind)
         self._tasks = [asyncio.create_task(self._kubelet.run()), asyncio.create_task(scheduler.run())]
         for task in self._tasks:
@@ -96,6 +99,8 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        if self._loss is not None:
+            await self._loss.close()
         if self._machine is not None:
             self._machine.cgroups.close()
 
@@ -108,14 +113,13 @@ class Node:
         status = _status_of(pod, container)
         if status is None:
             raise LogUnavailable(f"container {container} is not valid for pod {meta['name']}")
-        restart = int(status["restartCount"]) - (1 if options.previous else 0)
-        if options.previous and restart < 0:
+        waiting, has_run = status["state"].get("waiting"), bool(status["lastState"])
+        if options.previous and not has_run:
             raise LogUnavailable(f'previous terminated container "{container}" in pod "{meta["name"]}" not found')
-        waiting = status["state"].get("waiting")
-        if waiting and not options.previous:
-            if not status["lastState"]:
-                raise LogUnavailable(_still_waiting(container, meta["name"], waiting["reason"]))
-            restart -= 1
+        if waiting and not has_run:
+            raise LogUnavailable(_still_waiting(container, meta["name"], waiting["reason"]))
+        # Between two runs the last one counts as the present one and as the previous one.
+        restart = int(status["restartCount"]) - (1 if options.previous and not waiting else 0)
         path = machine.log_path(meta["uid"], container, restart)
         if not path.exists():
             return _nothing()
@@ -148,6 +152,19 @@ class Node:
         if running is None or running.writer is None or running.writer.closed:
             raise NotRunning(f'container not found ("{container}")')
         running.writer.rotate()
+
+    def lose_node(self, name: str) -> None:
+        """Let a node stop answering: its processes end, and the API is told nothing. Raises NotFound."""
+        self._loss_of_nodes().lose(name)
+
+    def restore_node(self, name: str) -> None:
+        """Bring a lost node back. Raises NotFound."""
+        self._loss_of_nodes().restore(name)
+
+    def _loss_of_nodes(self) -> NodeLoss:
+        if self._loss is None:
+            raise RuntimeError("the node has not been started")
+        return self._loss
 
     def _running(self) -> Machine:
         if self._machine is None:

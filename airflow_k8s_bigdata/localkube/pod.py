@@ -35,7 +35,6 @@ class PodWorker:
         self.pod = pod
         self.address = address
         self._deleted = asyncio.Event()
-        self._changed = asyncio.Event()
         self._start = machine.now()
         self._forced: tuple[str, str] | None = None
         self._stopping = self._abandoned = False
@@ -68,7 +67,6 @@ class PodWorker:
         self.pod = self._runtime.pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._deleted.set()
-            self._changed.set()
         if grew and not self._settled:
             self._publish()
 
@@ -93,7 +91,10 @@ class PodWorker:
             container.kill()
         await asyncio.wait([life])
         await asyncio.gather(*(container.close() for container in self.containers))
-        if not self._story.cancelled():
+        if not self._story.cancelled() and self._story.exception() is not None:
+            self._forced = ("NodeError", f"localkube failed to run the pod: {self._story.exception()!r}")
+            self._settled, self._sandbox_ready = True, False
+            self._publish()
             self._story.result()
 
     async def _tell_story(self, life: asyncio.Task[None]) -> None:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from airflow_k8s_bigdata.localkube.defaults import containers_of
 from airflow_k8s_bigdata.localkube.podlogs import LogOptions, LogUnavailable
+from airflow_k8s_bigdata.localkube.requests import is_true
 from airflow_k8s_bigdata.localkube.statuses import Cause, bad_request, bad_value, forbidden_field, invalid
 from airflow_k8s_bigdata.localkube.store import Object
 from airflow_k8s_bigdata.localkube.times import parse_time
@@ -42,18 +43,14 @@ def log_options(name: str, query: Mapping[str, str]) -> LogOptions:
         except ValueError as error:
             raise bad_request(f"sinceTime: {error}") from None
     return LogOptions(
-        follow=_flag(query, "follow"),
-        timestamps=_flag(query, "timestamps"),
+        follow=is_true(query.get("follow")),
+        timestamps=is_true(query.get("timestamps")),
         since_time=moment,
         since_seconds=since,
         tail_lines=tail,
         limit_bytes=limit,
-        previous=_flag(query, "previous"),
+        previous=is_true(query.get("previous")),
     )
-
-
-def _flag(query: Mapping[str, str], name: str) -> bool:
-    return query.get(name, "false").lower() in ("true", "1")
 
 
 def _integer(query: Mapping[str, str], name: str) -> int | None:

@@ -347,6 +347,14 @@ def _whole_lines(file: BinaryIO) -> bytes:
     return block[:cut]
 
 
+def last_lines(path: Path, count: int) -> bytes:
+    """The text of the last lines of a log."""
+    with open(path, "rb") as file:
+        file.seek(_tail_offset(file, count))
+        text = file.read()
+    return _visible(text, timestamps=False, continued=False)[0] if text else b""
+
+
 def _start(file: BinaryIO, options: LogOptions, now: datetime) -> int:
     start = 0 if options.tail_lines is None else _tail_offset(file, options.tail_lines)
     stamp = options.since(now)

@@ -1,4 +1,4 @@
-"""What is below a pod or service in the API: log, eviction, binding, proxy."""
+"""What is below a pod or service in the API: log, exec, eviction, binding, proxy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import datetime
 from aiohttp import web
 
 from airflow_k8s_bigdata.localkube.deleting import delete_options
+from airflow_k8s_bigdata.localkube.execroute import Executor, run_command
 from airflow_k8s_bigdata.localkube.http import answer, read_object
 from airflow_k8s_bigdata.localkube.podlogroute import LogSource, stream_log
 from airflow_k8s_bigdata.localkube.proxying import Proxy
@@ -28,6 +29,7 @@ class PodRoutes:
     store: Store
     registry: Registry
     log_source: LogSource
+    execute: Executor
     proxier: Proxy
     now: Callable[[], datetime]
 
@@ -36,6 +38,8 @@ class PodRoutes:
         match info.subresource:
             case "log":
                 return await stream_log(request, self.registry.get(target), self.log_source)
+            case "exec":
+                return await run_command(request, self.registry.get(target), self.execute)
             case "binding":
                 return self.bind(target, await read_object(request, "Binding"))
             case "eviction":

@@ -11,6 +11,11 @@ from airflow_k8s_bigdata.localkube.rbac import Attributes
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
+def is_true(value: str | None) -> bool:
+    """Whether a query parameter says yes, in any of the spellings that Go's ParseBool takes."""
+    return value in ("1", "t", "T", "true", "TRUE", "True")
+
+
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
     """A request taken apart. A path that is no resource has `plural` "" and only `verb` and `path`.
@@ -58,7 +63,7 @@ def parse_request(method: str, raw_path: str, query: Mapping[str, str]) -> Reque
         # Access to a namespace itself is asked for in that namespace.
         namespace = rest[1]
     plural, name, subresource = (*rest, "", "")[:3]
-    verb = _verb(method, name, watching or query.get("watch", "").lower() in ("true", "1"))
+    verb = _verb(method, name, watching or is_true(query.get("watch")))
     if not name and verb in ("list", "watch", "deletecollection"):
         name = _selected_name(query.get("fieldSelector", ""))
         return RequestInfo(verb, path, group, version, namespace, plural, name)

@@ -23,7 +23,7 @@ from airflow_k8s_bigdata.localkube.http import (
 from airflow_k8s_bigdata.localkube.listing import list_objects
 from airflow_k8s_bigdata.localkube.podroutes import PodRoutes
 from airflow_k8s_bigdata.localkube.registry import APPLY, PATCH_TYPES, Registry, Target, WriteOptions, Written
-from airflow_k8s_bigdata.localkube.requests import RequestInfo
+from airflow_k8s_bigdata.localkube.requests import RequestInfo, is_true
 from airflow_k8s_bigdata.localkube.resources import Catalog, Resource
 from airflow_k8s_bigdata.localkube.reviews import Reviews
 from airflow_k8s_bigdata.localkube.selectors import matcher
@@ -221,7 +221,7 @@ def _write_options(request: web.Request) -> WriteOptions:
         field_validation=query.get("fieldValidation") or "Warn",
         # An apply must name its manager; others are named after their program, as the API server does.
         manager=query.get("fieldManager") or ("" if media_type(request) == APPLY else agent),
-        force=query.get("force", "").lower() == "true",
+        force=is_true(query.get("force")),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -59,7 +60,8 @@ class Scheduler:
         self._bind_claim = bind_claim
         self._events = EventRecorder(store, now, NAME, series=True)
         self._used: dict[str, Amounts] = {}
-        self._given: dict[str, tuple[str, Amounts]] = {}
+        self._given: dict[str, tuple[str, Amounts, int]] = {}
+        self._priorities: Counter[int] = Counter()
         self._active: dict[str, Object] = {}
         self._parked: dict[str, Object] = {}
 
@@ -107,7 +109,7 @@ class Scheduler:
         if gone:
             self._events.forget(uid)
         if node and not gone and not is_over(pod):
-            self._give(uid, node, pod_requests(pod))
+            self._give(pod, node)
         elif uid in self._given:
             self._take_back(uid)
             self.unpark()
@@ -127,15 +129,18 @@ class Scheduler:
             del self._active[uid]
             self._place(pod, nodes)
 
-    def _give(self, uid: str, node: str, amounts: Amounts) -> None:
+    def _give(self, pod: Object, node: str) -> None:
+        uid = pod["metadata"]["uid"]
         if uid not in self._given:
-            self._given[uid] = (node, amounts)
+            self._given[uid] = (node, pod_requests(pod), priority(pod))
+            self._priorities[priority(pod)] += 1
             used = self._used.setdefault(node, {})
-            for resource, amount in amounts.items():
+            for resource, amount in self._given[uid][1].items():
                 used[resource] = used.get(resource, Decimal(0)) + amount
 
     def _take_back(self, uid: str) -> None:
-        node, amounts = self._given.pop(uid)
+        node, amounts, importance = self._given.pop(uid)
+        self._priorities[importance] -= 1
         for resource, amount in amounts.items():
             self._used[node][resource] -= amount
 
@@ -169,7 +174,7 @@ class Scheduler:
         if taking:
             # The node with the least memory given away; the name settles a tie.
             chosen = min(taking, key=lambda name: (self._used.get(name, {}).get("memory", Decimal(0)), name))
-            self._give(pod["metadata"]["uid"], chosen, pod_requests(pod))
+            self._give(pod, chosen)
             self._bind(pod, chosen)
             return ""
         self._preempt(pod, [node for node in nodes if not _is_final(refusals[node["metadata"]["name"]])])
@@ -177,7 +182,8 @@ class Scheduler:
 
     def _preempt(self, pod: Object, nodes: Sequence[Object]) -> None:
         """Make room for a pod by deleting less important ones, which it then waits for."""
-        if not nodes or pod["spec"].get("preemptionPolicy") == "Never":
+        lower = any(count and importance < priority(pod) for importance, count in self._priorities.items())
+        if not nodes or not lower or pod["spec"].get("preemptionPolicy") == "Never":
             return
         running = [other for other in self._store.list("pods") if other["metadata"]["uid"] in self._given]
         candidates = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from airflow_k8s_bigdata.localkube.listing import parse_version
 from airflow_k8s_bigdata.localkube.registry import Target
+from airflow_k8s_bigdata.localkube.requests import is_true
 from airflow_k8s_bigdata.localkube.resources import Resource
 from airflow_k8s_bigdata.localkube.selectors import Matcher, matcher
 from airflow_k8s_bigdata.localkube.statuses import bad_request, forbidden_field, gone, invalid
@@ -79,7 +80,7 @@ def watch_request(target: Target, shape: Shape, query: Mapping[str, str]) -> Wat
 
 def _flag(query: Mapping[str, str], name: str) -> bool | None:
     value = query.get(name)
-    return None if value is None else value.lower() in ("true", "1", "")
+    return None if value is None else is_true(value)
 
 
 def _seconds(value: str) -> float:

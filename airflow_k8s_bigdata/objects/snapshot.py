@@ -1,6 +1,9 @@
 """The state of one run as the watch has told it so far: its driver, its executors, their events, its last log lines.
 
 Fed by lists and watch events in any order that the API allows; read by `Workload.judge`. It never asks anything.
+
+Thousands of them wait in one process, read only when something changes. So what is fed as `essentials.Kept` rests as
+JSON, and reading gives a copy.
 """
 
 from __future__ import annotations
@@ -8,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
+
+from airflow_k8s_bigdata.objects.essentials import Kept, Packed
 
 Object = dict[str, Any]
 
@@ -33,20 +38,28 @@ class Snapshot:
     def __init__(self, driver_name: str, driver_uid: str) -> None:
         self.driver_name = driver_name
         self.driver_uid = driver_uid
-        self.driver: Object | None = None
-        """The driver's last known state, also after it is gone; None while it was never seen."""
+        self._driver: Object | bytes | None = None
         self.driver_gone = False
         """Whether the API has said that the driver no longer exists."""
-        self.executors: dict[str, Object] = {}
+        self.executors = Packed()
         """Executor pods that exist, by uid."""
-        self.ended: deque[Object] = deque(maxlen=ENDED_KEPT)
-        """Last states of executor pods that are gone, oldest first."""
+        self._ended = Packed()
         self.executors_seen: set[str] = set()
         """Names of every executor pod that was ever seen."""
-        self.events: dict[str, Object] = {}
+        self.events = Packed()
         """Kubernetes Events about the run's pods, by uid."""
         self.log_tail: deque[str] = deque(maxlen=200)
         """The driver's last log lines, as far as they were read."""
+
+    @property
+    def driver(self) -> Object | None:
+        """The driver's last known state, also after it is gone; None while it was never seen."""
+        return Kept(self._driver) if isinstance(self._driver, bytes) else self._driver
+
+    @property
+    def ended(self) -> list[Object]:
+        """Last states of executor pods that are gone, oldest first; at most `ENDED_KEPT`."""
+        return list(self._ended.values())
 
     def apply(self, type_: str, obj: Object) -> bool:
         """Take in one watch event of a pod (ADDED, MODIFIED, DELETED). Returns whether anything changed."""
@@ -61,32 +74,38 @@ class Snapshot:
         return bool(owners) and all(owner.get("uid") != self.driver_uid for owner in owners)
 
     def _apply_driver(self, type_: str, obj: Object) -> bool:
-        if self.driver is not None and _version(obj) < _version(self.driver):
+        known = self.driver
+        if known is not None and _version(obj) < _version(known):
             return False
-        changed = obj != self.driver or self.driver_gone != (type_ == "DELETED")
-        self.driver = obj
+        changed = obj != known or self.driver_gone != (type_ == "DELETED")
+        self._driver = obj.raw if isinstance(obj, Kept) else obj
         self.driver_gone = type_ == "DELETED"
         return changed
 
     def _apply_executor(self, type_: str, obj: Object) -> bool:
         uid = obj["metadata"]["uid"]
-        for index, gone in enumerate(self.ended):
-            if gone["metadata"]["uid"] == uid:
-                # A list may have missed it before its DELETED event, which knows how it ended, arrives.
-                if _version(obj) <= _version(gone):
-                    return False
-                self.ended[index] = obj
-                return True
+        gone = self._ended.get(uid)
+        if gone is not None:
+            # A list may have missed it before its DELETED event, which knows how it ended, arrives.
+            if _version(obj) <= _version(gone):
+                return False
+            self._ended[uid] = obj
+            return True
         known = self.executors.get(uid)
         if known is not None and _version(obj) < _version(known):
             return False
         self.executors_seen.add(obj["metadata"]["name"])
         if type_ == "DELETED":
             self.executors.pop(uid, None)
-            self.ended.append(obj)
+            self._end(uid, obj)
         else:
             self.executors[uid] = obj
         return obj != known or type_ == "DELETED"
+
+    def _end(self, uid: str, obj: Object) -> None:
+        self._ended[uid] = obj
+        if len(self._ended) > ENDED_KEPT:
+            del self._ended[next(iter(self._ended))]
 
     def replace(self, pods: Iterable[Object]) -> bool:
         """Take in a whole, current list of the run's pods: what is not on it is gone. Returns whether anything changed.
@@ -98,7 +117,7 @@ class Snapshot:
         for pod in listed.values():
             changed = self.apply("MODIFIED", pod) or changed
         for uid in [uid for uid in self.executors if uid not in listed]:
-            self.ended.append(self.executors.pop(uid))
+            self._end(uid, self.executors.pop(uid))
             changed = True
         if self.driver_uid not in listed and not self.driver_gone:
             self.driver_gone = changed = True

@@ -6,24 +6,34 @@ import abc
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_k8s_bigdata import compat, errors
-from airflow_k8s_bigdata.hooks import kube
+from airflow_k8s_bigdata.hooks import kube, tasks
 from airflow_k8s_bigdata.kube.api import Api
-from airflow_k8s_bigdata.objects import diagnosis
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.runs import blocking, flow
+from airflow_k8s_bigdata.runs import blocking, flow, killing
 from airflow_k8s_bigdata.runs.handle import Handle
-from airflow_k8s_bigdata.runs.outcome import Outcome, State
+from airflow_k8s_bigdata.runs.outcome import Outcome, State, failure_text
 from airflow_k8s_bigdata.runs.policy import RunPolicy
+from airflow_k8s_bigdata.runs.recording import Record
 from airflow_k8s_bigdata.runs.sinks import LoggerSink
 from airflow_k8s_bigdata.workloads.base import Workload
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.definitions.context import Context as RenderContext
+
+
+STOP_SECONDS = 3.0
+"""How long a worker that was told to stop waits to see its driver gone; its supervisor sends SIGKILL after 5 s."""
+
+
+RESCHEDULE_SECONDS = 10
+"""How long the task of a stopped worker waits for its next one. The scheduler must have heard of the end of the first
+before: it takes an end that comes after the next start for a crash."""
 
 
 class WorkloadOperator(compat.BaseOperator):
@@ -57,8 +67,12 @@ class WorkloadOperator(compat.BaseOperator):
         )
         self.policy = (policy or RunPolicy()).checked()
         self._cluster: kube.Cluster | None = None
+        self._identity: Identity | None = None
+        self._namespace: str | None = None
         self._handle: Handle | None = None
-        self._killed = False
+        self._runner = blocking.Runner()
+        self._active = False
+        self._concluding = False
 
     @abc.abstractmethod
     def workload(self, default_namespace: str | None) -> tuple[Workload, str]:
@@ -82,82 +96,176 @@ class WorkloadOperator(compat.BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Launch or adopt; then wait here, or defer."""
-        with _PlainErrors():
-            self._cluster = kube.lookup(self.kubernetes_conn_id)
-            workload, namespace = self.workload(self._cluster.namespace)
-            identity = identity_of(context)
-            self._handle = blocking.run(self._launch(workload, identity, namespace))
-            if self.deferrable:
-                self._defer(workload)
-            return self._conclude(blocking.run(self._follow_and_finish(workload)))
+        return self._attempt(lambda: self._run(context, deferrable=self.deferrable))
 
-    def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ARG002 Airflow's signature
-        """Go on after the trigger has seen the end."""
-        with _PlainErrors():
-            if "error" in event:
-                raise errors.RunFailed(event["error"], category="not-followed")
-            self._handle = Handle.from_json(event["handle"])
-            self._cluster = kube.lookup(self.kubernetes_conn_id)
-            outcome = Outcome.from_json(event["outcome"])
-            blocking.run(self._finish(outcome))
-            return self._conclude(outcome)
+    def resume(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on after the trigger has seen the end, or could not follow the run."""
+        return self._attempt(lambda: self._resumed(context, event))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Airflow's entry after a deferral, extended: a trigger that failed does not leave its driver alone."""
+        if next_method != compat.TRIGGER_FAILED:
+            return super().resume_execution(next_method, next_kwargs, context)
+        found = next_kwargs or {}
+        if found.get("error") == compat.TRIGGER_TIMEOUT:
+            return self._attempt(lambda: self._expired(context))
+        trace = "".join(found.get("traceback") or ())
+        self.log.warning("the trigger failed, so this worker waits for the run itself.\n%s", trace)
+        return self._attempt(lambda: self._run(context, deferrable=False))
 
     def on_kill(self) -> None:
-        """End the driver. Called inside Airflow's SIGTERM handler, on top of whatever `execute` is doing."""
-        self._killed = True
-        if self._handle is None or self._cluster is None:
+        """Stop waiting. Called inside Airflow's SIGTERM handler, on top of whatever runs, so it only says so.
+
+        What becomes of the driver is decided where the wait ends. Before and after there is nothing to stop: Airflow
+        also calls this when `execution_timeout` has ended `execute`, which has killed the driver by then, and when a
+        worker is shut down just after the task was deferred.
+        """
+        if self._active:
+            self._runner.interrupt()
+
+    # One attempt
+
+    def _attempt(self, step: Callable[[], Any]) -> Any:
+        with _PlainErrors():
+            self._active = True
+            try:
+                return step()
+            except blocking.Interrupted:
+                raise self._stopped() from None
+            except compat.AirflowTaskTimeout:
+                raise self._out_of_time() from None
+            finally:
+                self._active = False
+
+    def _run(self, context: Context, *, deferrable: bool) -> Any:
+        identity = self._look_up(context)
+        workload, namespace = self.workload(self._cluster_in_use().namespace)
+        self._namespace = namespace
+        record = tasks.Store(context).read()
+        if record is not None and record.settles(identity):
+            self.log.info("driver %s succeeded before and this is recorded: nothing runs again", record.handle.driver)
+            self._handle = record.handle
+            blocking.run(self._finish(record.outcome, settled=True))
+            return record.outcome.summary()
+        self._handle = self._runner.run(self._launch(workload, identity, namespace))
+        if not self._handle.adopted:
+            self._refuse_if_not_wanted(identity)
+        if deferrable:
+            self._defer(workload, context)
+        return self._conclude(context, self._runner.run(self._follow(workload)))
+
+    def _resumed(self, context: Context, event: dict[str, Any]) -> Any:
+        self._look_up(context)
+        if "error" in event:
+            self.log.warning("the trigger could not follow the run, so this worker does: %s", event["error"])
+            return self._run(context, deferrable=False)
+        self._handle = Handle.from_json(event["handle"])
+        return self._conclude(context, Outcome.from_json(event["outcome"]))
+
+    def _conclude(self, context: Context, outcome: Outcome) -> dict[str, Any]:
+        """Record, clean up, and give the result. No signal stops it any more: what the run came to is known."""
+        self._concluding = True
+        succeeded = outcome.state is State.SUCCEEDED
+        settled = succeeded and tasks.Store(context).write(Record(self._launched(), outcome))
+        blocking.run(self._finish(outcome, settled=settled))
+        if succeeded:
+            return outcome.summary()
+        category = outcome.diagnosis.category if outcome.diagnosis else str(outcome.state)
+        raise errors.RunFailed(failure_text(outcome), category=category, exit_code=outcome.exit_code)
+
+    def _look_up(self, context: Context) -> Identity:
+        self._identity = tasks.identity_of(context)
+        self._cluster = kube.lookup(self.kubernetes_conn_id)
+        return self._identity
+
+    def _refuse_if_not_wanted(self, identity: Identity) -> None:
+        """A worker that was frozen and given up may wake up and create a driver long after the task has ended."""
+        state = tasks.state_of(identity)
+        if killing.wish(state) is killing.Wish.KILL:
+            self._kill(within=STOP_SECONDS)
+            raise errors.RunFailed(f"the task is {state} already: its driver is not wanted", category="killed-by-us")
+
+    # Ending early
+
+    def _stopped(self) -> Exception:
+        """What to raise after SIGTERM: the task was ended by somebody, or only this worker is being stopped."""
+        state = tasks.state_of(self._identity) if self._identity is not None else killing.UNKNOWN
+        if killing.wish_of_stopped_worker(state, self.policy.on_worker_stop) is killing.Wish.LEAVE:
+            self.log.warning("this worker is being stopped: the driver goes on, the task is rescheduled to adopt it")
+            soon = datetime.now(UTC) + timedelta(seconds=RESCHEDULE_SECONDS)
+            return compat.AirflowRescheduleException(soon)  # type: ignore[no-untyped-call]
+        self._kill(within=STOP_SECONDS)
+        return errors.RunFailed(f"the run was stopped (the task is {state})", category="killed-by-us")
+
+    def _out_of_time(self) -> BaseException:
+        """What to raise when `execution_timeout` has passed."""
+        limit = f"execution_timeout of {self.execution_timeout} has passed"
+        if self._concluding:
+            return compat.AirflowTaskTimeout(f"{limit} while the ended run was being cleaned up")
+        self._kill(within=killing.GONE_SECONDS)
+        return compat.AirflowTaskTimeout(f"{limit}: the run was stopped")
+
+    def _expired(self, context: Context) -> NoReturn:
+        """The same for a task that was deferred: Airflow has let the deferral run out of time."""
+        self._look_up(context)
+        _, self._namespace = self.workload(self._cluster_in_use().namespace)
+        raise self._out_of_time()
+
+    def _kill(self, *, within: float) -> None:
+        """End the driver, or whatever was begun of it; what can't be done is logged."""
+        if self._cluster is None or self._identity is None or self._namespace is None:
             return
-        self.log.info("killing driver %s/%s", self._handle.namespace, self._handle.driver)
         try:
-            blocking.run(self._kill())
+            names = blocking.run(self._killed(self._identity, self._namespace, within))
         except errors.ClusterError as error:
-            self.log.error("the driver could not be killed: %s", error)
+            self.log.error("the driver could not be killed; see `k8s-bigdata kill`: %s", error)
+        else:
+            self.log.warning("killed: %s", ", ".join(names) or "no driver was running")
 
     # The flow's side
 
     async def _launch(self, workload: Workload, identity: Identity, namespace: str) -> Handle:
         async with self._api() as api:
-            return await flow.launch(api, workload, identity, namespace=namespace, sink=self._sink)
+            return await flow.launch(api, workload, identity, namespace=namespace, sink=self._sink, policy=self.policy)
 
-    async def _follow_and_finish(self, workload: Workload) -> Outcome:
-        handle = self._launched()
+    async def _follow(self, workload: Workload) -> Outcome:
         async with self._api() as api:
-            outcome = await flow.follow(
-                api, workload, handle, sink=self._sink, policy=self.policy, killed=lambda: self._killed
-            )
-            await flow.finish(api, handle, outcome, policy=self.policy, sink=self._sink)
-            return outcome
+            return await flow.follow(api, workload, self._launched(), sink=self._sink, policy=self.policy)
 
-    async def _finish(self, outcome: Outcome) -> None:
+    async def _finish(self, outcome: Outcome, *, settled: bool) -> None:
         async with self._api() as api:
-            await flow.finish(api, self._launched(), outcome, policy=self.policy, sink=self._sink)
+            await flow.finish(api, self._launched(), outcome, policy=self.policy, sink=self._sink, settled=settled)
 
-    async def _kill(self) -> None:
+    async def _killed(self, identity: Identity, namespace: str, within: float) -> list[str]:
         async with self._api() as api:
-            await flow.kill(api, self._launched())
+            if self._handle is None:
+                return await killing.kill_run(api, identity, namespace, within=within)
+            await killing.kill(api, self._handle, within=within)
+            return [self._handle.driver]
 
-    def _defer(self, workload: Workload) -> NoReturn:
+    def _defer(self, workload: Workload, context: Context) -> NoReturn:
         from airflow_k8s_bigdata.triggers.run import RunTrigger
 
+        timeout = None
+        if self.execution_timeout is not None:
+            # Airflow does not apply it to a deferral; the deferral's own timeout stands for what is left of it.
+            began: datetime = context["ti"].start_date
+            timeout = max(began + self.execution_timeout - datetime.now(UTC), timedelta(seconds=1))
         trigger = RunTrigger.of(
             self._launched(), workload, policy=self.policy, kubernetes_conn_id=self.kubernetes_conn_id
         )
-        self.defer(trigger=trigger, method_name="resume")
-
-    def _conclude(self, outcome: Outcome) -> dict[str, Any]:
-        if outcome.state is State.SUCCEEDED and not self._killed:
-            return outcome.summary()
-        raise errors.RunFailed(
-            failure_text(outcome),
-            category=outcome.diagnosis.category if outcome.diagnosis else str(outcome.state),
-            exit_code=outcome.exit_code,
-        )
+        if self._runner.interrupted:
+            raise blocking.Interrupted
+        self.defer(trigger=trigger, method_name="resume", timeout=timeout)
 
     @contextlib.asynccontextmanager
     async def _api(self) -> Any:
-        assert self._cluster is not None  # noqa: S101
-        async with Api(self._cluster.access()) as api:
+        async with Api(self._cluster_in_use().access()) as api:
             yield api
+
+    def _cluster_in_use(self) -> kube.Cluster:
+        assert self._cluster is not None  # noqa: S101
+        return self._cluster
 
     def _launched(self) -> Handle:
         assert self._handle is not None  # noqa: S101
@@ -184,36 +292,3 @@ class _PlainErrors:
             raise compat.AirflowFailException(str(error)) from None
         if isinstance(error, errors.BigDataError):
             raise error.with_traceback(None) from None
-
-
-def identity_of(context: Context) -> Identity:
-    """The identity of the task instance that is running."""
-    ti: Any = context["ti"]
-    return Identity(
-        instance=instance(),
-        dag_id=ti.dag_id,
-        run_id=ti.run_id,
-        task_id=ti.task_id,
-        map_index=-1 if ti.map_index is None else ti.map_index,
-        try_number=ti.try_number,
-        epoch=ti.max_tries,
-    )
-
-
-def instance() -> str:
-    """Which Airflow this is: option `instance` in section `[k8s_bigdata]`, else the address of its API server."""
-    named = compat.conf.get("k8s_bigdata", "instance", fallback="")
-    address = compat.conf.get("api", "base_url", fallback="")
-    return str(named or address.partition("://")[2].rstrip("/") or "airflow")
-
-
-def failure_text(outcome: Outcome) -> str:
-    """The message of a failed run: how it ended, why, what to do, and the driver's last words."""
-    end = f"driver {outcome.driver} {outcome.state}"
-    code = f" (exit code {outcome.exit_code})" if outcome.exit_code is not None else ""
-    lines = [f"{end}: {outcome.message}{code}"]
-    if outcome.diagnosis is not None:
-        lines += diagnosis.summary_lines(outcome.diagnosis)
-    if outcome.log_tail:
-        lines += ["The driver's last lines:", *outcome.log_tail]
-    return "\n".join(lines)

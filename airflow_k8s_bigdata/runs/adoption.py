@@ -109,12 +109,12 @@ def decide(identity: Identity, found: Iterable[Found]) -> Decision:
     by_standing: dict[Standing, list[Object]] = {}
     for each in found:
         by_standing.setdefault(standing(identity, each), []).append(each.driver)
-    if gone := [driver for each in _TO_GO for driver in by_standing.get(each, ())]:
+    if gone := [driver for row in _TO_GO for driver in by_standing.get(row, ())]:
         leaving = [driver for driver in gone if _leaving(driver)]
         return Wait(gone=tuple(gone), delete=tuple(driver for driver in gone if driver not in leaving))
-    for each in (Standing.LIVE, Standing.SUCCEEDED):
-        if each in by_standing:
-            return Adopt(max(by_standing[each], key=generation))
+    for usable in (Standing.LIVE, Standing.SUCCEEDED):
+        if usable in by_standing:
+            return Adopt(max(by_standing[usable], key=generation))
     if Standing.FAILED in by_standing:
         return Report(min(by_standing[Standing.FAILED], key=generation))
     reported: Sequence[Object] = by_standing.get(Standing.REPORTED, ())

@@ -74,10 +74,20 @@ async def launch(
 
 
 async def follow(
-    api: Api, workload: Workload, handle: Handle, *, sink: Sink, policy: RunPolicy, sleep: Sleep = asyncio.sleep
+    api: Api,
+    workload: Workload,
+    handle: Handle,
+    *,
+    sink: Sink,
+    policy: RunPolicy,
+    sleep: Sleep = asyncio.sleep,
+    together: bool = False,
 ) -> Outcome:
-    """Wait for the run's end, with the driver's log going to the sink meanwhile."""
-    return await Follower(api, workload, handle, sink=sink, policy=policy, sleep=sleep).run()
+    """Wait for the run's end, with the driver's log going to the sink meanwhile.
+
+    :param together: many runs of this Airflow are followed over this Api: watch the pods of all of them at once.
+    """
+    return await Follower(api, workload, handle, sink=sink, policy=policy, sleep=sleep, together=together).run()
 
 
 async def finish(
@@ -101,7 +111,10 @@ async def finish(
 
 
 async def _keep(api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy, sink: Sink) -> None:
-    await recording.annotate(api, handle, outcome, ttl=policy.ttl)
+    try:
+        await recording.annotate(api, handle, outcome, ttl=policy.ttl)
+    except errors.ClusterError as error:
+        sink.note(logging.WARNING, f"the outcome can't be noted on the driver: {error}")
     drivers = await killing.drivers_of(api, handle.identity, handle.namespace)
     if any(adoption.may_lack_parts(driver) for driver in drivers if driver["metadata"]["uid"] == handle.uid):
         # Its run is over, by a deadline for example, and it is not: a driver that nobody waits for must not go on.
@@ -123,7 +136,7 @@ async def _adopt(api: Api, workload: Workload, driver: Object, identity: Identit
             "something in this DAG run was cleared since the driver was made. If it was this task, just when its "
             "worker died, clear it once more to start afresh",
         )
-    return _said(dataclasses.replace(_handle(driver, identity), adopted=True), "adopted", sink)
+    return _said(_handle(driver, identity, adopted=True), "adopted", sink)
 
 
 async def _give_way(api: Api, created: Object, identity: Identity) -> None:
@@ -148,7 +161,11 @@ async def _report(api: Api, workload: Workload, handle: Handle, *, sink: Sink, p
     if outcome.state is not State.SUCCEEDED:
         text = failure_text(outcome)
         sink.note(logging.ERROR, f"an earlier driver of this run failed while nobody watched it.\n{text}")
-    await recording.annotate(api, handle, outcome, ttl=policy.ttl)
+    try:
+        await recording.annotate(api, handle, outcome, ttl=policy.ttl)
+    except errors.Forbidden as error:
+        sink.note(logging.WARNING, f"the driver is deleted, as its end can't be noted on it: {error}")
+        await killing.kill(api, handle)
     await finish(api, handle, outcome, policy=policy, sink=sink)
 
 
@@ -197,15 +214,8 @@ async def _until_gone(api: Api, pod: Object) -> None:
         ) from None
 
 
-def _handle(driver: Object, identity: Identity) -> Handle:
-    meta = driver["metadata"]
-    return Handle(
-        namespace=meta["namespace"],
-        driver=meta["name"],
-        uid=meta["uid"],
-        application_id=(meta.get("labels") or {}).get("spark-app-selector", ""),
-        identity=dataclasses.replace(identity, generation=adoption.generation(driver)),
-    )
+def _handle(driver: Object, identity: Identity, *, adopted: bool = False) -> Handle:
+    return Handle.of(driver, dataclasses.replace(identity, generation=adoption.generation(driver)), adopted=adopted)
 
 
 def _said(handle: Handle, verb: str, sink: Sink) -> Handle:

@@ -1,4 +1,4 @@
-"""Wait for a run's end: one watch feeds a snapshot, each change is judged, and the logs that appear are followed."""
+"""Wait for a run's end: the hub's news feed a snapshot, each change is judged, the logs that appear are followed."""
 
 from __future__ import annotations
 
@@ -9,26 +9,38 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.kube import logs, watching
+from airflow_k8s_bigdata.kube import logs
 from airflow_k8s_bigdata.kube.api import Api, Sleep
-from airflow_k8s_bigdata.objects import pods, redaction
+from airflow_k8s_bigdata.objects import identity, pods, redaction
 from airflow_k8s_bigdata.objects.loglines import Batch
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
+from airflow_k8s_bigdata.runs import hub
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 from airflow_k8s_bigdata.runs.sinks import Sink
+from airflow_k8s_bigdata.runs.subscription import Target
 from airflow_k8s_bigdata.workloads.base import LogSource, Phase, Verdict, Workload
 
-EVENTS_GRACE = 5.0
-"""Seconds that the events about a failed driver may take to be written after its status."""
+_NOT_STARTED = frozenset({Phase.SUBMITTED, Phase.QUEUED, Phase.STARTING})
 
 
 class Follower:
-    """Follows one run once. What it knows of the cluster is in its snapshot alone."""
+    """Follows one run once. What it knows of the cluster is in its snapshot alone.
+
+    :param together: watch the pods of all runs of this Airflow at once, as many runs are followed over this Api.
+    """
 
     def __init__(
-        self, api: Api, workload: Workload, handle: Handle, *, sink: Sink, policy: RunPolicy, sleep: Sleep
+        self,
+        api: Api,
+        workload: Workload,
+        handle: Handle,
+        *,
+        sink: Sink,
+        policy: RunPolicy,
+        sleep: Sleep,
+        together: bool = False,
     ) -> None:
         self._api = api
         self._workload = workload
@@ -38,20 +50,20 @@ class Follower:
         self._sleep = sleep
         self._snapshot = Snapshot(handle.driver, handle.uid)
         self._changed = asyncio.Event()
-        self._listed = asyncio.Event()
         self._ended = asyncio.Event()
+        self._hub = hub.of(api, sleep=sleep)
+        self._subscription = self._hub.join(_target(handle, together), self._changed.set)
         self._sources: dict[LogSource, asyncio.Task[None]] = {}
         self._log_lines = 0
         self._phases: list[tuple[Phase, datetime]] = []
         self._said = ""
+        self._told: tuple[errors.ClusterError | None, ...] = (None, None, None)
 
     async def run(self) -> Outcome:
         """Wait until the verdict is terminal and the logs are drained. Raises ClusterError when it may not watch."""
-        watch = asyncio.create_task(self._watch_pods())
-        events = asyncio.create_task(self._watch_events())
         try:
-            await self._first_list(watch)
-            verdict = await self._until_terminal(watch)
+            self._hub.starting(self._subscription)
+            verdict = await self._until_terminal()
             await self._drain()
             if verdict.phase is Phase.FAILED or self._told_to_stop():
                 # What Kubernetes did to the driver stands in events; they also tell an exit code 0 that a program
@@ -60,70 +72,63 @@ class Follower:
                 verdict = self._judge()
             return self._outcome(verdict)
         finally:
-            tasks = [watch, events, *self._sources.values()]
+            tasks = self._sources.values()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await hub.leave(self._api, self._subscription)
 
-    # Watching
+    # News
 
-    async def _first_list(self, watch: asyncio.Task[None]) -> None:
-        listed = asyncio.create_task(self._listed.wait())
-        await asyncio.wait({watch, listed}, return_when=asyncio.FIRST_COMPLETED)
-        listed.cancel()
-        if watch.done():
-            await watch
+    def _take_news(self) -> None:
+        """Bring the snapshot up to date. Raises what ended the watch."""
+        news = self._subscription
+        if news.failed is not None:
+            raise news.failed
+        if (first := news.take_first()) is not None:
+            self._snapshot.replace(first)
+        for type_, pod in news.take_changes():
+            self._snapshot.apply(type_, pod)
+        for event in news.take_events():
+            self._snapshot.add_event(event)
+        told = (news.trouble, news.degraded, news.no_events)
+        if told != self._told:
+            self._tell_trouble(*told)
+            self._told = told
 
-    async def _watch_pods(self) -> None:
-        selector = ",".join(f"{key}={value}" for key, value in self._handle.identity.selector().items())
-        troubled = False
-        async for update in watching.keep(self._api, "Pod", self._handle.namespace, labels=selector, sleep=self._sleep):
-            match update:
-                case watching.Listed(pods):
-                    self._snapshot.replace(pods)
-                    self._listed.set()
-                    if troubled:
-                        self._sink.note(logging.INFO, "the Kubernetes API answers again")
-                    troubled = False
-                case watching.Changed(type_, pod):
-                    self._snapshot.apply(type_, pod)
-                case watching.Troubled(error) if not troubled:
-                    troubled = True
-                    self._sink.note(logging.WARNING, f"the run can't be watched for now, trying again: {error}")
-            self._changed.set()
-
-    async def _watch_events(self) -> None:
-        """Kubernetes Events about the driver until it runs: some reasons for not starting stand nowhere else."""
-        fields = f"involvedObject.uid={self._handle.uid}"
-        try:
-            async for update in watching.keep(
-                self._api, "Event", self._handle.namespace, fields=fields, sleep=self._sleep
-            ):
-                found = update.objects if isinstance(update, watching.Listed) else []
-                if isinstance(update, watching.Changed) and update.type != "DELETED":
-                    found = [update.object]
-                for event in found:
-                    self._snapshot.add_event(event)
-                self._changed.set()
-                if self._phases and self._phases[-1][0] in (Phase.RUNNING, Phase.DRAINING):
-                    return
-        except errors.ClusterError as error:
-            self._sink.note(logging.WARNING, f"Kubernetes events can't be read, diagnoses will say less: {error}")
+    def _tell_trouble(
+        self,
+        trouble: errors.ClusterError | None,
+        degraded: errors.ClusterError | None,
+        no_events: errors.ClusterError | None,
+    ) -> None:
+        had_trouble, was_degraded, had_no_events = self._told
+        if trouble and not had_trouble:
+            self._sink.note(logging.WARNING, f"the run can't be watched for now, trying again: {trouble}")
+        if had_trouble and not trouble:
+            self._sink.note(logging.INFO, "the Kubernetes API answers again")
+        if degraded and not was_degraded:
+            self._sink.note(logging.WARNING, f"pods can't be watched, looking every few seconds instead: {degraded}")
+        if no_events and not had_no_events:
+            self._sink.note(logging.WARNING, f"Kubernetes events can't be read, diagnoses will say less: {no_events}")
 
     async def _collect_events(self) -> None:
-        """Once more at the end of a failed run, with those of its executors."""
-        names = {self._handle.driver} | {pod["metadata"]["name"] for pod in self._snapshot.ended}
+        """Once more at the end of a failed run: they are written a little after the status that they are about."""
         with contextlib.suppress(errors.ClusterError):
-            listed = await self._api.list("Event", self._handle.namespace, fieldSelector="involvedObject.kind=Pod")
+            fields = f"involvedObject.uid={self._handle.uid}"
+            listed = await self._api.list("Event", self._handle.namespace, fieldSelector=fields)
             for event in listed.get("items") or []:
-                if event["involvedObject"].get("name") in names:
-                    self._snapshot.add_event(event)
+                self._snapshot.add_event(event)
 
     # Judging
 
-    async def _until_terminal(self, watch: asyncio.Task[None]) -> Verdict:
+    async def _until_terminal(self) -> Verdict:
         while True:
             self._changed.clear()
+            self._take_news()
+            if not self._subscription.begun:
+                await self._changed.wait()
+                continue
             verdict = self._judge()
             self._say(verdict)
             self._follow_logs(verdict.logs)
@@ -131,17 +136,27 @@ class Follower:
                 self._ended.set()
             if verdict.terminal:
                 return verdict
+            self._choose_events(verdict)
             await self._wait(verdict.deadline)
-            if watch.done():
-                await watch  # it ends with an error only
 
     def _judge(self) -> Verdict:
         return self._workload.judge(self._snapshot, self._api.now(), deadlines=self._policy.deadlines)
 
+    def _choose_events(self, verdict: Verdict) -> None:
+        """Watch Events while a pod of the run has yet to start: some reasons for not starting stand nowhere else."""
+        waiting = verdict.phase in _NOT_STARTED or any(
+            pods.phase_of(pod) == "Pending" for pod in self._snapshot.executors.values()
+        )
+        if not waiting:
+            self._hub.started(self._subscription)
+        elif self._subscription.happenings is None:
+            self._hub.starting(self._subscription)
+
     async def _wait(self, deadline: datetime | None) -> None:
         seconds = None if deadline is None else max(0.05, (deadline - self._api.now()).total_seconds())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     def _told_to_stop(self) -> bool:
         return self._snapshot.driver_gone or bool((self._snapshot.driver or {})["metadata"].get("deletionTimestamp"))
@@ -225,3 +240,10 @@ class Follower:
         for (phase, since), (_, until) in zip(self._phases, self._phases[1:], strict=False):
             seconds[str(phase)] = round(seconds.get(str(phase), 0.0) + (until - since).total_seconds(), 3)
         return seconds
+
+
+def _target(handle: Handle, together: bool) -> Target:
+    run, labels = handle.identity.run_key, handle.identity.labels()
+    if together:
+        return Target.among(handle.namespace, run, handle.uid, instance=labels[identity.INSTANCE])
+    return Target.alone(handle.namespace, run, handle.uid)

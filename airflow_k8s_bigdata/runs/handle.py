@@ -25,6 +25,13 @@ class Handle:
     identity: Identity
     adopted: bool = False
 
+    @classmethod
+    def of(cls, driver: Mapping[str, Any], identity: Identity, *, adopted: bool = False) -> Self:
+        """The handle of a driver pod that the API has given."""
+        meta = driver["metadata"]
+        application_id = (meta.get("labels") or {}).get("spark-app-selector", "")
+        return cls(meta["namespace"], meta["name"], meta["uid"], application_id, identity, adopted)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
         return asdict(self)

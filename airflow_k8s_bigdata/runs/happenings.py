@@ -1,4 +1,4 @@
-"""Kubernetes Events of a namespace, watched only while some run has not started, and told to the runs they are about."""
+"""Kubernetes Events of a namespace: watched while some run has not started, told to the run that they are about."""
 
 from __future__ import annotations
 

@@ -217,11 +217,13 @@ class Selection:
                 subscription.fail(self.failed)
 
     def _take(self, type_: str, seen: _Seen) -> None:
-        """One event. Those that are older than what is known are dropped: a server may repeat some after a list."""
+        """One event. What is older than what is known is dropped: a server may tell some again after a list."""
+        known, _ = self._runs.get(seen.run, {}).get(seen.uid, (self._listed or 0, b""))
+        if not seen.version or seen.version > known:
+            self._apply(type_, seen)
+
+    def _apply(self, type_: str, seen: _Seen) -> None:
         pods = self._runs.setdefault(seen.run, {})
-        known, _ = pods.get(seen.uid, (self._listed or 0, b""))
-        if seen.version and seen.version <= known:
-            return
         if type_ == "DELETED":
             pods.pop(seen.uid, None)
             if not pods:
@@ -229,10 +231,10 @@ class Selection:
         else:
             pods[seen.uid] = (seen.version, seen.raw)
         for subscription in self._subscribers.get(seen.run, ()):
+            if not subscription.begun and self._listed is not None and seen.uid == subscription.target.driver_uid:
+                self._begin(subscription)
             if subscription.begun:
                 subscription.changed(type_, seen.uid, seen.raw)
-            elif seen.uid == subscription.target.driver_uid:
-                self._begin(subscription, {seen.uid: seen.raw})
 
     async def _take_list(self, pods: list[_Seen], version: int) -> None:
         """The whole state: what changed is told as events are, what is not on it was deleted."""
@@ -245,7 +247,7 @@ class Selection:
         for run, known in list(self._runs.items()):
             for uid, (last, raw) in [item for item in known.items() if item[0] not in listed]:
                 if not last or last <= version:  # else the list is older than what was seen already
-                    self._take("DELETED", _Seen(uid, run, 0, raw))
+                    self._apply("DELETED", _Seen(uid, run, last, raw))
         self._listed = version
         self._tell_trouble(None, self._degraded)
         for number, subscription in enumerate(self._all()):
@@ -255,15 +257,13 @@ class Selection:
                 await asyncio.sleep(0)
 
     def _take_listed(self, seen: _Seen) -> None:
-        known, _ = self._runs.get(seen.run, {}).get(seen.uid, (0, b""))
-        if not known or seen.version > known:
-            before, self._listed = self._listed, 0
-            self._take("MODIFIED" if known else "ADDED", seen)
-            self._listed = before
+        known, _ = self._runs.get(seen.run, {}).get(seen.uid, (None, b""))
+        if known is None or seen.version > known:
+            self._apply("ADDED" if known is None else "MODIFIED", seen)
 
-    def _begin(self, subscription: Subscription, more: dict[str, bytes] | None = None) -> None:
-        known = {uid: raw for uid, (_, raw) in self._runs.get(subscription.target.run, {}).items()}
-        subscription.begin(known | (more or {}))
+    def _begin(self, subscription: Subscription) -> None:
+        known = self._runs.get(subscription.target.run, {})
+        subscription.begin({uid: raw for uid, (_, raw) in known.items()})
 
     def _tell_trouble(self, trouble: errors.ClusterError | None, degraded: errors.ClusterError | None) -> None:
         if (trouble, degraded) == (self._trouble, self._degraded):
@@ -284,17 +284,16 @@ class Selection:
         while not subscription.begun:
             try:
                 async with self._asking:
-                    answer = await self._api.list("Pod", target.namespace, labelSelector=f"{identity.RUN}={target.run}")
+                    found = await watching.once(
+                        self._api, "Pod", target.namespace, labels=f"{identity.RUN}={target.run}", decode=_seen
+                    )
             except (errors.Forbidden, errors.Invalid) as error:
                 subscription.fail(error)
                 return
             except errors.ClusterError:
                 await self._sleep(random.uniform(0.5, 1.0) * watching.Patience().retry[1])
                 continue
-            if subscription.begun:
-                return
-            for pod in answer.get("items") or []:
-                seen = _seen(msgspec.Raw(msgspec.json.encode(pod)))
+            for seen in found.objects:
                 self._take_listed(seen)
             if not subscription.begun:
                 self._begin(subscription)

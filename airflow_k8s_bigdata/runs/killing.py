@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ UNKNOWN = "(Airflow does not answer)"
 """In place of a state when Airflow could not be asked."""
 
 TABLE = (
-    Row(("failed", "success", "skipped", "upstream_failed"), "somebody or a DAG run's timeout ended the task", Wish.KILL),
+    Row(
+        ("failed", "success", "skipped", "upstream_failed"), "somebody or a DAG run's timeout ended the task", Wish.KILL
+    ),
     Row(("removed", ABSENT), "the task, its run or its DAG was deleted", Wish.KILL),
     Row(("restarting", None), "the task was cleared", Wish.KILL),
     Row(("running",), "the worker alone is being stopped, or another one has the task", Wish.LEAVE),
@@ -92,15 +95,27 @@ async def kill(
     :param within: seconds to wait until driver and executors are gone.
     :return: whether they were seen to be gone.
     """
-    try:
+    with contextlib.suppress(errors.Conflict):  # another driver bears the name: ours is gone
         await api.delete("Pod", handle.namespace, handle.driver, uid=handle.uid, grace_seconds=grace_seconds)
-    except errors.Conflict:
-        pass  # another driver bears the name: ours is gone
     return within > 0 and await _gone(api, handle, within=within, sleep=sleep)
 
 
-async def kill_run(api: Api, identity: Identity, namespace: str, *, sleep: Sleep = asyncio.sleep) -> list[str]:
-    """Delete every living driver of the run that was made for this epoch or before; returns their names.
+async def kill_if_alive(api: Api, handle: Handle, *, within: float = 0.0, sleep: Sleep = asyncio.sleep) -> bool:
+    """Kill the driver unless it has ended, when it is evidence that the run's policy may want to keep.
+
+    Returns whether it was alive.
+    """
+    drivers = await drivers_of(api, handle.identity, handle.namespace)
+    if not any(driver["metadata"]["uid"] == handle.uid and adoption.may_lack_parts(driver) for driver in drivers):
+        return False
+    await kill(api, handle, within=within, sleep=sleep)
+    return True
+
+
+async def kill_run(
+    api: Api, identity: Identity, namespace: str, *, within: float = 0.0, sleep: Sleep = asyncio.sleep
+) -> list[str]:
+    """Kill every living driver of the run that was made for this epoch or before; returns their names.
 
     For whoever was stopped while its driver was being created, and so can't know whether there is one. A request that
     is on its way may still arrive, so it looks twice.
@@ -109,10 +124,9 @@ async def kill_run(api: Api, identity: Identity, namespace: str, *, sleep: Sleep
     for pause in (0.0, 1.0):
         await sleep(pause)
         for driver in await drivers_of(api, identity, namespace):
-            meta = driver["metadata"]
             if adoption.epoch(driver) <= identity.epoch and adoption.may_lack_parts(driver):
-                await api.delete("Pod", namespace, meta["name"], uid=meta["uid"])
-                names.append(meta["name"])
+                await kill(api, Handle.of(driver, identity), within=within, sleep=sleep)
+                names.append(driver["metadata"]["name"])
     return list(dict.fromkeys(names))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from airflow_k8s_bigdata.objects import diagnosis as diagnoses
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
 
 
@@ -44,7 +45,11 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
-        return asdict(self)
+        data = asdict(self)
+        data |= {"state": str(self.state), "log_tail": list(self.log_tail)}
+        if self.diagnosis is not None:
+            data["diagnosis"] |= {"fault": str(self.diagnosis.fault), "evidence": list(self.diagnosis.evidence)}
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -67,3 +72,15 @@ class Outcome:
             "seconds": dict(self.seconds),
             "log_lines": self.log_lines,
         }
+
+
+def failure_text(outcome: Outcome) -> str:
+    """The message of a failed run: how it ended, why, what to do, and the driver's last words."""
+    end = f"driver {outcome.driver} {outcome.state}"
+    code = f" (exit code {outcome.exit_code})" if outcome.exit_code is not None else ""
+    lines = [f"{end}: {outcome.message}{code}"]
+    if outcome.diagnosis is not None:
+        lines += diagnoses.summary_lines(outcome.diagnosis)
+    if outcome.log_tail:
+        lines += ["The driver's last lines:", *outcome.log_tail]
+    return "\n".join(lines)

@@ -9,14 +9,17 @@ from typing import Any, Self
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.hooks import kube
+from airflow_k8s_bigdata import compat, errors
+from airflow_k8s_bigdata.hooks import kube, tasks
 from airflow_k8s_bigdata.kube.api import Api
-from airflow_k8s_bigdata.runs import flow
+from airflow_k8s_bigdata.runs import flow, killing
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 from airflow_k8s_bigdata.runs.sinks import LoggerSink
 from airflow_k8s_bigdata.workloads.base import Workload
+
+KILL_SECONDS = 20.0
+"""How long a killed driver's end is watched; Airflow gives `on_kill` 30 s."""
 
 
 class RunTrigger(BaseTrigger):
@@ -75,24 +78,39 @@ class RunTrigger(BaseTrigger):
         handle = Handle.from_json(self.handle)
         logger: logging.Logger = self.log  # type: ignore[assignment]
         try:
-            cluster = await kube.lookup_async(self.kubernetes_conn_id)
-            async with Api(cluster.access()) as api:
+            async with kube.connected(self.kubernetes_conn_id) as api:
                 outcome = await flow.follow(
                     api,
                     _workload(self.workload),
                     handle,
                     sink=LoggerSink(logger),
                     policy=RunPolicy.from_json(self.policy),
+                    together=True,
                 )
         except errors.BigDataError as error:
             return {"handle": handle.to_json(), "error": str(error)}
         return {"handle": handle.to_json(), "outcome": outcome.to_json()}
 
     async def on_kill(self) -> None:
-        """End the driver: somebody marked, cleared or removed the deferred task."""
+        """End the driver if its task was ended: marked, cleared, or removed with its DAG.
+
+        Airflow calls this too when it gave the trigger to another triggerer while this one was frozen, so the task's
+        state decides, see `runs.killing`.
+        """
+        handle = Handle.from_json(self.handle)
+        state = await tasks.state_of_async(handle.identity)
+        if killing.wish(state) is killing.Wish.LEAVE:
+            self.log.info("driver %s/%s is left alone: the task is %s", handle.namespace, handle.driver, state)
+            return
         cluster = await kube.lookup_async(self.kubernetes_conn_id)
         async with Api(cluster.access()) as api:
-            await flow.kill(api, Handle.from_json(self.handle))
+            if await killing.kill_if_alive(api, handle, within=KILL_SECONDS):
+                self.log.warning("driver %s/%s was killed: the task is %s", handle.namespace, handle.driver, state)
+
+    async def cleanup(self) -> None:
+        """What `on_kill` does, for Airflow before 3.3, which has no `on_kill`; this comes after every end of `run`."""
+        if not compat.triggers_are_killed():
+            await self.on_kill()
 
 
 def _workload(stored: Mapping[str, Any]) -> Workload:

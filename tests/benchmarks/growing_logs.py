@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 
@@ -12,6 +13,14 @@ from aiohttp import web
 from kubernetes_asyncio.client import Configuration
 
 NAMESPACE = "benchmark"
+
+
+@dataclass(frozen=True)
+class Container:
+    """A source of lines."""
+
+    pod: str
+    container: str = "main"
 
 
 class GrowingLogs:

@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,10 @@ from airflow_k8s_bigdata.kube.logs import follow
 from airflow_k8s_bigdata.kube.logstreams import Streams
 from airflow_k8s_bigdata.objects.loglines import Batch, Record
 from demo.localkube import LocalKube
-from tests.benchmarks.growing_logs import NAMESPACE, GrowingLogs
+from tests.benchmarks import log_triggerer
+from tests.benchmarks.growing_logs import NAMESPACE, Container, GrowingLogs
 
-POD = "prints"
+POD, SHORT_POD = "prints", "prints-less"
 LINE = 130
 PRINTING = """
 import sys
@@ -46,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peer-seconds", type=float, default=20, help="how long the KubernetesPodOperator's reader reads"
     )
+    parser.add_argument("--no-triggerer", dest="triggerer", action="store_false", help="leave a real Airflow out")
+    parser.add_argument("--peer-lines", type=int, default=200_000, help="what the stock trigger reads")
     parser.add_argument("--jobs", type=int, default=0, help="instead, follow so many logs that grow by a line a second")
     parser.add_argument("--seconds", type=float, default=60, help="for how long these grow")
 
@@ -59,9 +61,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         try:
             kubeconfig = str(cluster.kubeconfig)
             lines = arguments.megabytes * 1_000_000 // LINE
-            asyncio.run(_print(kubeconfig, lines))
+            asyncio.run(_print(kubeconfig, POD, lines))
             ours = _in_fresh_process(read_with_follow, kubeconfig)
             peer = _in_fresh_process(read_with_pod_manager, kubeconfig, arguments.peer_seconds)
+            triggered = {}
+            if arguments.triggerer:
+                asyncio.run(_print(kubeconfig, SHORT_POD, arguments.peer_lines))
+                triggered = log_triggerer.measure(Path(folder), kubeconfig, long_pod=POD, short_pod=SHORT_POD)
         finally:
             cluster.stop()
     return {
@@ -72,6 +78,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "rss_growth_mb": round(ours["rss_growth_mb"], 1),
         "peer_lines_per_second": round(peer["lines"] / peer["seconds"]),
         "times_the_peer": round(ours["lines"] / ours["seconds"] / (peer["lines"] / peer["seconds"]), 1),
+        **triggered,
     }
 
 
@@ -83,28 +90,20 @@ def _in_fresh_process(measure: Callable[..., dict[str, float]], *arguments: Any)
 # One long log
 
 
-@dataclass(frozen=True)
-class Container:
-    """A source of lines."""
-
-    pod: str
-    container: str = "main"
-
-
-async def _print(kubeconfig: str, lines: int) -> None:
+async def _print(kubeconfig: str, name: str, lines: int) -> None:
     """Run a pod that prints so many lines."""
     container = {"name": "main", "image": "python:3", "command": ["python3", "-c", PRINTING, str(lines)]}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": POD, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {"restartPolicy": "Never", "containers": [container]},
     }
     async with Api(kubeconfig_access(kubeconfig)) as api:
         await api.create(pod)
-        while (phase := (await api.get("Pod", NAMESPACE, POD))["status"]["phase"]) != "Succeeded":
+        while (phase := (await api.get("Pod", NAMESPACE, name))["status"]["phase"]) != "Succeeded":
             if phase == "Failed":
-                raise RuntimeError(f"pod {POD} failed")
+                raise RuntimeError(f"pod {name} failed")
             await asyncio.sleep(0.5)
 
 

@@ -62,10 +62,12 @@ class Ended:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if given := os.environ.get("TEST_KUBECONFIG"):
         account = os.environ.get("TEST_SERVICE_ACCOUNT") or "default"
-        yield Cluster(Path(given), os.environ["TEST_NAMESPACE"], os.environ["TEST_IMAGE"], account)
+        yield Cluster(Path(given).resolve(), os.environ["TEST_NAMESPACE"], os.environ["TEST_IMAGE"], account)
         return
     folder = tmp_path_factory.mktemp("cluster")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    sparks = Path(__file__).parents[2] / ".sparks"
+    environment["LOCALKUBE_SPARK_HOMES"] = ":".join(f"{v}={sparks / v / 'pyspark'}" for v in ("3.5.9", "4.0.5"))
     local = LocalKube(folder / "localkube", env=environment)
     yield Cluster(local.kubeconfig, local.namespace, "apache/spark:4.3.0-python3", "spark", local)
     local.stop()

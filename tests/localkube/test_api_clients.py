@@ -14,10 +14,11 @@ import kr8s.asyncio
 import kubernetes_asyncio
 import lightkube
 import pytest
-from kubernetes import client, config, watch
+from kubernetes import client, config, stream, watch
 from lightkube.core.exceptions import ApiError as LightkubeError
 from lightkube.resources.core_v1 import ConfigMap, Pod
 
+from tests.localkube.api_replay import wait_for
 from tests.localkube.api_support import LocalKube, Object
 
 MANIFEST: Object = {
@@ -106,10 +107,8 @@ def core(localkube: LocalKube) -> Iterator[client.CoreV1Api]:
 
 def test_the_python_client_watches_a_pod_to_its_end(core: client.CoreV1Api, namespace: str) -> None:
     core.create_namespaced_pod(namespace, MANIFEST)
-    phases = []
-    watcher = watch.Watch()
-    for event in watcher.stream(core.list_namespaced_pod, namespace, timeout_seconds=4):
-        phases.append(event["object"].status.phase)
+    events = watch.Watch().stream(core.list_namespaced_pod, namespace, timeout_seconds=4)
+    phases = [event["object"].status.phase for event in events]
     assert list(dict.fromkeys(phases)) == ["Pending", "Running", "Succeeded"]
     # The client's own decoding of a log is broken (it gives the text of a bytes object), on every cluster.
     assert core.read_namespaced_pod_log("hello", namespace, _preload_content=False).data == b"hello\nbye\n"
@@ -187,3 +186,44 @@ def test_a_pods_port_is_reached_through_the_api(localkube: LocalKube, namespace:
             break
         threading.Event().wait(0.1)
     assert "127.0.0.1" in response.text
+
+
+@pytest.fixture
+def shell(localkube: LocalKube, namespace: str) -> str:
+    """A namespace with a running pod `shell` to run commands in."""
+    container = {"name": "main", "image": "busybox", "command": ["sleep", "60"], "env": [{"name": "A", "value": "b"}]}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    localkube.create(path, {"metadata": {"name": "shell"}, "spec": spec})
+    wait_for(lambda: localkube.get(f"{path}/shell")["status"]["phase"] == "Running")
+    return namespace
+
+
+def test_kubectl_runs_a_command_in_a_container(localkube: LocalKube, shell: str) -> None:
+    run = (f"-n={shell}", "exec", "shell", "--")
+    assert localkube.kubectl(*run, "sh", "-c", "echo $A") == "b\n"
+    assert "exit code 7" in localkube.kubectl(*run, "sh", "-c", "exit 7", check=False)
+
+
+def test_a_command_reads_what_kubectl_sends_it(localkube: LocalKube, shell: str) -> None:
+    assert localkube.kubectl(f"-n={shell}", "exec", "-i", "shell", "--", "wc", "-c", stdin="12345") == "5\n"
+
+
+def test_the_python_client_talks_with_a_command(core: client.CoreV1Api, shell: str) -> None:
+    """As Airflow reads an XCom from a sidecar."""
+    socket = stream.stream(
+        core.connect_get_namespaced_pod_exec,
+        "shell",
+        shell,
+        command=["sh"],
+        stdin=True,
+        stdout=True,
+        stderr=True,
+        tty=False,
+        _preload_content=False,
+    )
+    socket.write_stdin("echo out; echo err >&2; exit 3\n")
+    socket.run_forever(timeout=10)
+    # Its `close` does nothing once the server has closed the connection.
+    socket.sock.shutdown()
+    assert (socket.read_stdout(), socket.read_stderr(), socket.returncode) == ("out\n", "err\n", 3)

@@ -230,6 +230,11 @@ def test_tag_picks_the_spark_of_its_version(tmp_path: Path, monkeypatch: pytest.
     assert rules.spark_home("apache/spark:4.3.0").endswith("/pyspark")
 
 
+def test_spark_of_another_version_than_the_tag_s_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    ImageRules().spark_home("apache/spark:1.2.3")
+    assert "image apache/spark:1.2.3 runs the installed Spark" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -9,13 +9,13 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
 
-import node_support as k
 import psutil
 import pytest
 
 from airflow_k8s_bigdata.localkube import memorywatch
 from airflow_k8s_bigdata.localkube.node import LogUnavailable, NotRunning
 from airflow_k8s_bigdata.localkube.store import Store
+from tests.localkube import node_support as k
 
 CLAIM: dict[str, Any] = {
     "kind": "PersistentVolumeClaim",
@@ -23,6 +23,7 @@ CLAIM: dict[str, Any] = {
     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     "status": {"phase": "Pending"},
 }
+UNREACHABLE = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}
 TOKEN_VOLUME = {
     "projected": {
         "sources": [
@@ -164,6 +165,15 @@ async def test_failing_container_is_restarted_until_it_succeeds(cluster: Any) ->
     assert await k.log(node, pod, previous=True) == "try\n"
 
 
+async def test_log_between_two_runs_is_that_of_the_last_one(cluster: Any) -> None:
+    store, node = cluster
+    k.create(store, "a", "echo run; exit 1", restartPolicy="Always")
+    pod = await k.until(store, "a", lambda pod: "CrashLoopBackOff" in str(pod["status"]))
+    status = pod["status"]["containerStatuses"][0]
+    assert (status["restartCount"], status["lastState"]["terminated"]["exitCode"]) == (1, 1)
+    assert await k.log(node, pod) == await k.log(node, pod, previous=True) == "run\n"
+
+
 async def test_init_containers_run_one_after_the_other_and_before_the_others(cluster: Any) -> None:
     store, node = cluster
     mount = {"volumeMounts": [{"name": "v", "mountPath": "/data"}]}
@@ -208,6 +218,18 @@ async def test_process_that_ignores_its_signal_is_killed_after_the_grace_period(
     k.delete(store, "a", grace=1)
     seen = await k.gone(store, "a")
     assert k.ended(seen[-1])["exitCode"] == 137
+
+
+async def test_spark_s_decommission_script_asks_the_executor_and_waits_for_it(cluster: Any) -> None:
+    store, _ = cluster
+    script = "trap 'sleep 0.3; exit 5' PWR; while true; do sleep 0.05; done"
+    args = ["bash", "-c", script, "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend"]
+    hook = {"preStop": {"exec": {"command": ["/opt/decom.sh"]}}}
+    store.create("pods", k.pod_object("a", [], container={"image": "spark", "args": args, "lifecycle": hook}))
+    await k.started(store, "a")
+    await asyncio.sleep(0.3)
+    k.delete(store, "a")
+    assert k.ended((await k.gone(store, "a"))[-1])["exitCode"] == 5
 
 
 async def test_grace_period_can_be_shortened_while_the_pod_terminates(cluster: Any) -> None:
@@ -255,6 +277,30 @@ async def test_pod_whose_node_went_away_is_told_lost_and_not_successful(tmp_path
     async with k.running_node(tmp_path, store):
         pod = await k.finished(store, "a")
     assert (pod["status"]["phase"], k.ended(pod)["exitCode"], k.ended(pod)["reason"]) == ("Failed", 255, "Unknown")
+
+
+async def test_pods_of_a_lost_node_stay_as_last_seen_until_they_are_evicted(cluster: Any) -> None:
+    store, node = cluster
+    k.create(store, "a", "sleep 987652; true", tolerations=[UNREACHABLE | {"tolerationSeconds": 1}])
+    await k.started(store, "a")
+    node.lose_node("localkube")
+    pod = await k.until(store, "a", lambda pod: "deletionTimestamp" in pod["metadata"])
+    assert (pod["status"]["phase"], k.statuses(pod)[0]["state"].keys()) == ("Running", {"running"})
+    assert pod["status"]["conditions"][-1]["reason"] == "DeletionByTaintManager"
+    assert not any("987652" in (p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
+    node.restore_node("localkube")
+    await k.gone(store, "a")
+
+
+async def test_pods_that_outlast_the_loss_of_their_node_are_told_lost(cluster: Any) -> None:
+    store, node = cluster
+    k.create(store, "a", "sleep 30", tolerations=[UNREACHABLE])
+    await k.started(store, "a")
+    node.lose_node("localkube")
+    k.create(store, "b", "true")
+    node.restore_node("localkube")
+    assert k.ended(await k.finished(store, "a"))["reason"] == "Unknown"
+    assert (await k.finished(store, "b"))["status"]["phase"] == "Succeeded"
 
 
 async def test_log_of_a_pod_outlives_its_container_and_the_node(tmp_path: Path) -> None:

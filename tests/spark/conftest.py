@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.spark.spark_oracle import OUT_OF_REACH
+
 ORACLE = "test_objects_are_those_of_spark_submit_or_both_refuse"
 
 
@@ -15,3 +17,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     total = sum(outcomes.values())
     if total:
         terminalreporter.write_line(f"spark-submit recordings: {outcomes['passed']} of {total} equal")
+        for case, reason in OUT_OF_REACH.items():
+            terminalreporter.write_line(f"  left out in every version: {case}: {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterable
@@ -20,6 +21,12 @@ GIVEN = [
     "spark.kubernetes.submission.waitAppCompletion=false",
 ]
 
+OUT_OF_REACH = {
+    "dependencies-remote": "no S3 classes there to look for wildcards with; see dependencies-https",
+    "packages": "no Maven repository within reach there; see packages-reachable",
+}
+"""Refused only for what the recording machine lacked; the cases named are the same but for that."""
+
 _RANDOM = (
     (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"spark-[0-9a-f]{32}"), "APPLICATION"),
@@ -33,6 +40,13 @@ _EMPTY_MEANS_ABSENT = ("subPath", "subPathExpr", "type", "medium")
 _SETS = ("volumes", "volumeMounts", "items", "env", "imagePullSecrets")
 
 Object = dict[str, Any]
+
+
+def read(path: Path) -> Object:
+    """A recording: its Spark version, and each case by name."""
+    data = path.read_bytes()
+    found: Object = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+    return found
 
 
 def argv(case: Object, folder: Path) -> list[str]:

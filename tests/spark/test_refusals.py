@@ -28,7 +28,7 @@ WRONG_CONF = [
     ("spark.kubernetes.driver.service.ipFamilies", "IPv5", "IPv4"),
     ("spark.driver.port", "0", "1 to 65535"),
     ("spark.kubernetes.local.dirs.tmpfs", "perhaps", "true or false"),
-    ("spark.kubernetes.configMap.maxSize", "2m", "at most"),
+    ("spark.kubernetes.configMap.maxSize", "2000000", "at most"),
     ("spark.kubernetes.kerberos.tokenSecret.name", "t", "must be set"),
     ("spark.driver.memory", "${spark.driver.memory}", "refers to itself"),
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,20 +15,13 @@ from tests.spark import spark_oracle as oracle
 SHARED = Path(os.environ.get("SHARED_DIR", Path(__file__).parents[2].parent / "shared")) / "recordings" / "spark-submit"
 OWN = Path(__file__).parent / "recorded"
 
-OUT_OF_REACH = {
-    "dependencies-remote": "that machine had no S3 classes to look for wildcards with; `s3a-wildcards` had them",
-    "packages": "that machine reached no Maven repository; `packages-reachable` did",
-}
-"""Refused only for what the recording machine lacked; not what any submission becomes. The cases named had it."""
-
 
 def recorded() -> Iterator[tuple[str, str, oracle.Object]]:
     """Version, case name and recording of every case."""
     for path in (*sorted(SHARED.glob("*.json")), *sorted(OWN.glob("*.json.gz"))):
-        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        cases = json.loads(text)
+        cases = oracle.read(path)
         version = cases.pop("sparkVersion")
-        yield from ((version, name, entry) for name, entry in cases.items() if name not in OUT_OF_REACH)
+        yield from ((version, name, entry) for name, entry in cases.items() if name not in oracle.OUT_OF_REACH)
 
 
 CASES = [pytest.param(version, entry, id=f"{version}-{name}") for version, name, entry in recorded()]

@@ -25,7 +25,7 @@ def check(manifests: Manifests) -> None:
     for obj in (*manifests.before, manifests.main, *manifests.owned):
         _metadata(obj)
         if obj["kind"] in ("ConfigMap", "Secret"):
-            maps.refuse_oversized(obj)
+            maps.check(obj)
         if obj["kind"] == "PersistentVolumeClaim":
             _quantity(obj["spec"]["resources"]["requests"]["storage"], f"{_where(obj)}: storage request")
     _pod(manifests.main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from airflow_k8s_bigdata.workloads.spark import keys, uris
-from airflow_k8s_bigdata.workloads.spark.settings import byte_size, refuse
+from airflow_k8s_bigdata.workloads.spark.settings import refuse
 from airflow_k8s_bigdata.workloads.spark.submission import Submission
 
 DEFAULT_SIZE = 1024 * 1024
@@ -40,12 +40,8 @@ def shipped(submission: Submission) -> dict[str, str]:
 
 def max_size(submission: Submission) -> int:
     """How many bytes of files may be taken along."""
-    value = submission.settings.text(keys.CONF_MAP_SIZE)
-    if value is None:
-        return DEFAULT_SIZE
-    size = byte_size(keys.CONF_MAP_SIZE, value, unit=1)
+    size = submission.settings.integer(keys.CONF_MAP_SIZE, DEFAULT_SIZE)
     if size > DEFAULT_SIZE:
-        raise refuse(
-            keys.CONF_MAP_SIZE, f"must be at most {DEFAULT_SIZE} bytes, what the Kubernetes API accepts", value
-        )
+        problem = f"must be at most {DEFAULT_SIZE} bytes, what the Kubernetes API accepts"
+        raise refuse(keys.CONF_MAP_SIZE, problem, str(size))
     return size

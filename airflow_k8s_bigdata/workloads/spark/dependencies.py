@@ -89,14 +89,17 @@ def uploaded_lists(submission: Submission) -> dict[str, str]:
         if shipped and key == keys.PY_FILES:
             moved = [f"file:{CODE_DIR}/{uris.file_name(uri)}" for uri in local]
         else:
-            moved = [_with_fragment(target_of(submission, uri.partition("#")[0], key), uri) for uri in local]
+            moved = [target_of(submission, uri.partition("#")[0], key) for uri in local]
+            if key == keys.ARCHIVES:
+                moved = [_with_fragment(target, uri) for target, uri in zip(moved, local, strict=True)]
         lists[key] = ",".join([*moved, *(uri for uri in items if not uris.is_local(uri))])
     return lists
 
 
 def _with_fragment(target: str, uri: str) -> str:
+    """The target with the name of the folder to unpack into; Java's UriBuilder leaves out an empty host."""
     _, hash_, fragment = uri.partition("#")
-    return target + hash_ + fragment
+    return target.replace("file:///", "file:/", 1) + hash_ + fragment
 
 
 def main_in_driver(submission: Submission) -> str | None:

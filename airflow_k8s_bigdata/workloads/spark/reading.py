@@ -128,6 +128,7 @@ def application_of(
     conf = command_line.merged(line, _defaults(line, env, base), env)
     for key in (keys.JARS, keys.FILES, keys.ARCHIVES, keys.PY_FILES):
         if key in conf:
+            _refuse_blanks(line.options, key)
             conf[key] = ",".join(_expanded(Settings(conf).items(key), base))
     main = line.main
     templated = any("{{" in word or "{%" in word for word in argv)
@@ -178,14 +179,23 @@ def _properties(path: Path) -> dict[str, str]:
     return {key: value.strip(" \t\f\0\v") for key, value in found.items()}
 
 
+def _refuse_blanks(options: Mapping[str, str], key: str) -> None:
+    """Spark trims the items of a list in a configuration, but not of an option's."""
+    for item in options.get(key, "").split(","):
+        if item.strip() and item != item.strip():
+            raise refuse(
+                key, "must not hold blanks around its commas: spark-submit takes them for part of a name", item
+            )
+
+
 def _expanded(items: Sequence[str], cwd: Path) -> Iterator[str]:
-    """Bare paths made absolute, and local patterns replaced by the files that they match."""
+    """Bare paths made absolute, and local patterns replaced by the files that they match, if any."""
     for item in items:
         uri = item if uris.scheme(item) or "{{" in item else _absolute(item, cwd)
         bare, hash_, fragment = uri.partition("#")
-        matches = sorted(glob.glob(uris.path(bare))) if uris.is_local(uri) and glob.has_magic(bare) else []
-        yield from (f"file:{match}{hash_}{fragment}" for match in matches)
-        if not matches:
+        if uris.is_local(uri) and glob.has_magic(bare):
+            yield from (f"file:{match}{hash_}{fragment}" for match in sorted(glob.glob(uris.path(bare))))
+        else:
             yield uri
 
 

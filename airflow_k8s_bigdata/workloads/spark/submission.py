@@ -76,8 +76,8 @@ class Submission:
 
     @property
     def app_name(self) -> str:
-        """The application's name."""
-        return self.settings.text(keys.APP_NAME) or "spark"
+        """The application's name, in which Spark replaces no references."""
+        return self.settings.values[keys.APP_NAME]
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ def prepare(application: SparkApplication, identity: Identity | None) -> Submiss
     conf = fields.configuration(application)
     kind, main, main_class = _program(application)
     _refuse_bad_sizes(Settings(conf))
-    conf.setdefault(keys.APP_NAME, main_class if application.main_class else uris.file_name(main or INTERNAL))
+    conf.setdefault(keys.APP_NAME, application.main_class or uris.file_name(main or INTERNAL))
     conf[keys.MASTER] = _master(conf.get(keys.MASTER) or MASTER)
     conf[keys.DEPLOY_MODE] = _deploy_mode(conf.get(keys.DEPLOY_MODE))
     # SparkSubmit drops it: in cluster mode the driver's host is its service.
@@ -117,9 +117,7 @@ def prepare(application: SparkApplication, identity: Identity | None) -> Submiss
     return Submission(
         version=application.version,
         rules=rules,
-        names=names_of(
-            settings.text(keys.APP_NAME) or "spark", identity, driver_name=settings.text(keys.DRIVER_POD_NAME)
-        ),
+        names=names_of(conf[keys.APP_NAME], identity, driver_name=settings.text(keys.DRIVER_POD_NAME)),
         identity=identity,
         settings=settings,
         kind=kind,
@@ -146,9 +144,9 @@ def _program(application: SparkApplication) -> tuple[str, str | None, str]:
         raise SpecError("main_class", f"cluster deploy mode is not applicable to {_NOT_IN_CLUSTER_MODE[main_class]}")
     if main == INTERNAL:
         main = None
-    kind = PYTHON if (main or "").endswith(".py") else R if (main or "").endswith(".R") else JAVA
+    kind = PYTHON if (main or "").endswith(".py") else R if (main or "").endswith((".R", ".r")) else JAVA
     if kind != JAVA:
-        return kind, main, main_class or RUNNERS[kind]
+        return kind, main, RUNNERS[kind]
     if not main_class:
         raise SpecError(
             "main_class", "must name the class to run: only spark-submit's JVM could look it up there", main
@@ -161,7 +159,7 @@ def _refuse_bad_sizes(settings: Settings) -> None:
         value = settings.text(key)
         if value is not None and byte_size(key, value, unit=1) <= 0:
             raise refuse(key, "must be a positive amount of memory", value)
-    dynamic = settings.flag("spark.dynamicAllocation.enabled", False)
+    dynamic = (settings.text("spark.dynamicAllocation.enabled") or "").lower() == "true"
     for key in _POSITIVE_COUNTS[: 1 if dynamic else 2]:
         if settings.integer(key, 1) <= 0:
             raise refuse(key, "must be a positive number", settings.text(key))

@@ -1,0 +1,96 @@
+"""Delete what runs have left behind, as a task: put it in a DAG that runs daily."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_k8s_bigdata import compat, errors
+from airflow_k8s_bigdata.hooks import kube, tasks
+from airflow_k8s_bigdata.kube.api import Api
+from airflow_k8s_bigdata.runs import blocking, cleaning
+from airflow_k8s_bigdata.runs.cleaning import Criteria, Leftover
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class SparkCleanupOperator(compat.BaseOperator):
+    """Deletes ended drivers with all they own, and objects whose driver is gone. Drivers that live are never touched.
+
+    Returns, as XCom, what it deleted, or with `dry_run_only` would delete: a list of dicts with kind, namespace, name,
+    uid, why, dag_id, task_id. Raises ClusterError when pods can't be listed; what can't be deleted fails the task after
+    the rest was.
+
+    :param older_than: time since a driver's end; None: drivers whose policy's `ttl` has passed.
+    :param state: "succeeded" or "failed" only; None: both.
+    :param dag_id_to_clean: what the runs of this DAG have left; None: of all DAGs.
+    :param all_instances: also what other Airflows have left in the namespace.
+    :param orphans: whether objects that belong to no driver any more go too.
+    :param dry_run_only: delete nothing.
+    :param namespace: None: the connection's, else "default".
+    :param kubernetes_conn_id: Airflow connection of type `kubernetes`.
+    """
+
+    template_fields: Sequence[str] = ("dag_id_to_clean", "namespace", "kubernetes_conn_id")
+
+    def __init__(
+        self,
+        *,
+        older_than: timedelta | None = None,
+        state: str | None = None,
+        dag_id_to_clean: str | None = None,
+        all_instances: bool = False,
+        orphans: bool = True,
+        dry_run_only: bool = False,
+        namespace: str | None = None,
+        kubernetes_conn_id: str = kube.DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if state not in (None, "succeeded", "failed"):
+            raise errors.SpecError("state", 'must be "succeeded", "failed" or None', state)
+        self.older_than = older_than
+        self.state = state
+        self.dag_id_to_clean = dag_id_to_clean
+        self.all_instances = all_instances
+        self.orphans = orphans
+        self.dry_run_only = dry_run_only
+        self.namespace = namespace
+        self.kubernetes_conn_id = kubernetes_conn_id
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002 Airflow's signature
+        """Find, delete, and say what was deleted."""
+        cluster = kube.lookup(self.kubernetes_conn_id)
+        namespace = self.namespace or cluster.namespace or "default"
+        criteria = Criteria(
+            older_than=self.older_than,
+            state=self.state,
+            dag_id=self.dag_id_to_clean,
+            instance=None if self.all_instances else tasks.instance(),
+            orphans=self.orphans,
+        )
+        return blocking.run(self._clean(cluster, namespace, criteria))
+
+    async def _clean(self, cluster: kube.Cluster, namespace: str, criteria: Criteria) -> list[dict[str, Any]]:
+        async with Api(cluster.access()) as api:
+            found = await cleaning.find(api, namespace, criteria)
+            kept = [leftover.name for leftover in found if not await self._removed(api, leftover)]
+        if kept:
+            raise errors.ClusterError(f"could not be deleted: {', '.join(kept)}", action=f"clean {namespace}")
+        return [dataclasses.asdict(leftover) for leftover in found]
+
+    async def _removed(self, api: Api, leftover: Leftover) -> bool:
+        what = f"{leftover.kind} {leftover.namespace}/{leftover.name}: {leftover.why}"
+        if self.dry_run_only:
+            self.log.info("would delete %s", what)
+            return True
+        try:
+            await cleaning.remove(api, leftover)
+        except errors.ClusterError as error:
+            self.log.error("not deleted: %s: %s", what, error)
+            return False
+        self.log.info("deleted %s", what)
+        return True

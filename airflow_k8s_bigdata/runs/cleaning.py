@@ -1,0 +1,161 @@
+"""Find and delete what runs have left: ended drivers by age, DAG and state, and what belongs to no driver any more.
+
+`select` is pure and decides; `find` reads the cluster for it; `remove` deletes exactly what was found, by uid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.kube.api import Api, Object
+from airflow_k8s_bigdata.objects import identity as identities
+from airflow_k8s_bigdata.objects import names, pods
+from airflow_k8s_bigdata.runs import recording
+
+KINDS = ("Pod", "ConfigMap", "Service", "Secret", "PersistentVolumeClaim", "NetworkPolicy", "PodGroup")
+"""What a run may consist of. A kind that the cluster does not serve, or may not be listed, is left out."""
+
+ORPHAN_AGE = timedelta(minutes=10)
+"""Younger objects without a driver may belong to a run that is just being created."""
+
+ENDED = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """Which of the ended drivers are to go; a driver that lives never is. All that are given must hold.
+
+    :param older_than: time since the driver's end; None: those whose policy's `ttl` has passed.
+    :param state: "succeeded" or "failed"; None: both.
+    :param dag_id: of this DAG only.
+    :param instance: of this Airflow only; None: of any that shares the namespace.
+    :param orphans: whether objects without a driver go too.
+    """
+
+    older_than: timedelta | None = None
+    state: str | None = None
+    dag_id: str | None = None
+    instance: str | None = None
+    orphans: bool = True
+
+    def selector(self) -> str:
+        """The label selector for everything that may be concerned."""
+        wanted = {identities.INSTANCE: self.instance, "dag_id": self.dag_id}
+        chosen = [f"{key}={names.label_value(value)}" for key, value in wanted.items() if value is not None]
+        return ",".join([identities.RUN, *chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """One object that is to go.
+
+    :param why: for people.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    why: str
+    dag_id: str = ""
+    task_id: str = ""
+
+
+def select(objects: Mapping[str, Iterable[Object]], criteria: Criteria, now: datetime) -> list[Leftover]:
+    """What is to go, from all objects of a namespace that bear a run's label, by kind.
+
+    What a driver owns is not named: it goes with its driver.
+    """
+    listed = [(kind, obj) for kind, found in objects.items() for obj in found]
+    drivers = {_uid(obj): obj for kind, obj in listed if kind == "Pod" and _label(obj, "spark-role") == "driver"}
+    runs = {_label(driver, identities.RUN) for driver in drivers.values()}
+    found = [_leftover("Pod", driver, why) for driver in drivers.values() if (why := _due(driver, criteria, now))]
+    if criteria.orphans:
+        for kind, obj in listed:
+            if _uid(obj) not in drivers and (why := _orphaned(obj, set(drivers), runs, now)):
+                found.append(_leftover(kind, obj, why))
+    return found
+
+
+async def find(api: Api, namespace: str, criteria: Criteria) -> list[Leftover]:
+    """What is to go now. Raises ClusterError when pods can't be listed."""
+    objects: dict[str, list[Object]] = {}
+    for kind in KINDS:
+        try:
+            listed = await api.list(kind, namespace, labelSelector=criteria.selector())
+        except (errors.NotFound, errors.Forbidden):
+            if kind == "Pod":
+                raise
+            continue
+        objects[kind] = list(listed.get("items") or [])
+    return select(objects, criteria, api.now())
+
+
+async def remove(api: Api, leftover: Leftover) -> None:
+    """Delete that very object; gone already is fine. Raises ClusterError."""
+    try:
+        await api.delete(leftover.kind, leftover.namespace, leftover.name, uid=leftover.uid)
+    except errors.Conflict:
+        return  # another object bears its name by now
+
+
+def ended_at(driver: Object) -> datetime | None:
+    """When the driver's last container ended, else when it was created; None for a driver that lives."""
+    if pods.phase_of(driver) not in ENDED:
+        return None
+    ends = [container.finished for container in pods.containers(driver) if container.finished is not None]
+    return max(ends, default=pods.created(driver))
+
+
+def _due(driver: Object, criteria: Criteria, now: datetime) -> str:
+    """Why the driver is to go; empty if it is not."""
+    ended = ended_at(driver)
+    if ended is None or driver["metadata"].get("deletionTimestamp"):
+        return ""
+    state = pods.phase_of(driver).lower()
+    if criteria.state is not None and state != criteria.state:
+        return ""
+    if criteria.older_than is not None:
+        return f"{state} {_age(now - ended)} ago" if now - ended >= criteria.older_than else ""
+    expires = pods.moment((driver["metadata"].get("annotations") or {}).get(recording.EXPIRES))
+    return f"{state}, to be kept until {expires:%Y-%m-%d %H:%M:%SZ}" if expires is not None and now >= expires else ""
+
+
+def _orphaned(obj: Object, drivers: set[str], runs: set[str], now: datetime) -> str:
+    """Why an object that is no driver is to go; empty if it is not."""
+    created = pods.moment(obj["metadata"].get("creationTimestamp"))
+    if obj["metadata"].get("deletionTimestamp") or created is None or now - created < ORPHAN_AGE:
+        return ""
+    owners = {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()}
+    if owners:
+        return "" if owners & drivers else "its driver is gone"
+    return "" if _label(obj, identities.RUN) in runs else "its run has no driver"
+
+
+def _leftover(kind: str, obj: Object, why: str) -> Leftover:
+    meta = obj["metadata"]
+    annotations = meta.get("annotations") or {}
+    return Leftover(
+        kind=kind,
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        why=why,
+        dag_id=annotations.get(f"{identities.PREFIX}/dag_id", _label(obj, "dag_id")),
+        task_id=annotations.get(f"{identities.PREFIX}/task_id", _label(obj, "task_id")),
+    )
+
+
+def _age(age: timedelta) -> str:
+    return str(timedelta(seconds=int(age.total_seconds())))
+
+
+def _label(obj: Object, key: str) -> str:
+    return str((obj["metadata"].get("labels") or {}).get(key, ""))
+
+
+def _uid(obj: Object) -> str:
+    return str(obj["metadata"]["uid"])

@@ -1,0 +1,66 @@
+"""The same log through a real triggerer into Airflow's log file, beside the stock trigger's way."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from demo.airflow import Airflow
+from tests.benchmarks.growing_logs import NAMESPACE
+
+REPOSITORY = Path(__file__).parents[2]
+_JOB = re.compile(r"INFO Job: row ")
+
+
+def measure(folder: Path, kubeconfig: str, *, long_pod: str, short_pod: str) -> dict[str, Any]:
+    """Start Airflow, let its triggerer read a long log with our reader and a short one with the stock reader."""
+    meeting = folder / "meeting"
+    meeting.mkdir(parents=True)
+    airflow = Airflow(
+        folder / "airflow",
+        dags=Path(__file__).parent / "log_dags",
+        kubeconfig=Path(kubeconfig),
+        namespace=NAMESPACE,
+        extra_env={
+            "PYTHONPATH": str(REPOSITORY),
+            "LOGS_BENCHMARK_FOLDER": str(meeting),
+            "LOGS_BENCHMARK_LONG": json.dumps([kubeconfig, long_pod]),
+            "LOGS_BENCHMARK_SHORT": json.dumps([kubeconfig, short_pod]),
+        },
+    )
+    airflow.run("db", "migrate")
+    airflow.start()
+    try:
+        lag = airflow.trigger("logs_lag")
+        while airflow.task_instances("logs_lag", lag).get("lag", {}).get("state") != "deferred":
+            time.sleep(1)
+        ours = _read(airflow, "logs_follow")
+        stock = _read(airflow, "logs_stock")
+        (meeting / "stop").touch()
+        airflow.wait("logs_lag", lag, seconds=120)
+        late = json.loads((meeting / "late.json").read_text())
+    finally:
+        airflow.stop()
+    meanwhile = sorted(seconds for at, seconds in late if ours["started"] <= at <= ours["until"])
+    return {
+        "trigger_lines": ours["lines"],
+        "trigger_lines_per_second": round(ours["lines"] / (ours["until"] - ours["started"])),
+        "trigger_peer_lines_per_second": round(stock["lines"] / (stock["until"] - stock["started"])),
+        "other_loop_lag_p99_ms": round(1000 * meanwhile[len(meanwhile) * 99 // 100], 1),
+        "other_loop_lag_max_ms": round(1000 * meanwhile[-1], 1),
+    }
+
+
+def _read(airflow: Airflow, dag_id: str) -> dict[str, float]:
+    """Run a DAG whose one task reads a log; returns when its trigger began, when the last line was in the file."""
+    run = airflow.trigger(dag_id)
+    if airflow.wait(dag_id, run, seconds=900) != "success":
+        raise RuntimeError(f"{dag_id} failed:\n{airflow.log_text(dag_id, run, 'read')[-2000:]}")
+    event = airflow.xcom(dag_id, run, "read")
+    (log,) = (airflow.folder / "logs" / f"dag_id={dag_id}").rglob("*.trigger.*.log")
+    with log.open() as file:
+        lines = sum(len(_JOB.findall(line)) for line in file)
+    return {"lines": lines, "started": event["started"], "until": log.stat().st_mtime}

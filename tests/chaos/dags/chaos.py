@@ -1,0 +1,41 @@
+"""One task per DAG, so that a test may break one run and no other. The command comes with the DAG run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from airflow_k8s_bigdata.runs.policy import OnWorkerStop, RunPolicy
+from tests.chaos.operator import TinyOperator
+from tests.chaos.tiny import Tiny
+
+COMMAND = "{{ dag_run.conf['command'] }}"
+NAMESPACE, IMAGE = os.environ["TEST_NAMESPACE"], os.environ["TEST_IMAGE"]
+TINY = Tiny(COMMAND, namespace=NAMESPACE, image=IMAGE)
+LIMIT = timedelta(seconds=8)
+
+
+@dataclass(frozen=True)
+class Unimportable(Tiny):
+    """A workload that the triggerer can't import: it is defined in a DAG file."""
+
+
+def dag(dag_id: str, *, retries: int = 3, run_limit: timedelta | None = None, **options: object) -> None:
+    with DAG(dag_id, schedule=None, catchup=False, dagrun_timeout=run_limit) as made:
+        TinyOperator(
+            task_id="task", retries=retries, retry_delay=timedelta(0), **{"tiny": TINY, "deferrable": False, **options}
+        )
+    globals()[dag_id] = made
+
+
+dag("sync")
+dag("sync_once", retries=0)
+dag("sync_killed", retries=0, policy=RunPolicy(on_worker_stop=OnWorkerStop.KILL))
+dag("sync_limited", retries=0, execution_timeout=LIMIT)
+dag("sync_run_limited", retries=0, run_limit=LIMIT)
+dag("deferred", deferrable=True)
+dag("deferred_limited", retries=0, deferrable=True, execution_timeout=LIMIT)
+dag("deferred_unimportable", deferrable=True, tiny=Unimportable(COMMAND, namespace=NAMESPACE, image=IMAGE))

@@ -1,0 +1,102 @@
+"""A run of one of the chaos DAGs under real Airflow: what tests do to it, and what the cluster saw of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from airflow_k8s_bigdata.objects.identity import Identity
+from demo.airflow import Airflow
+from demo.localkube import LocalKube
+from tests.chaos import witness
+from tests.chaos.waiting import wait_for
+
+TASK = "task"
+INSTANCE = "chaos"
+
+
+@dataclass
+class Run:
+    """One DAG run with its one task."""
+
+    airflow: Airflow
+    kube: LocalKube
+    dag_id: str
+    run_id: str
+
+    @property
+    def key(self) -> str:
+        return Identity(INSTANCE, self.dag_id, self.run_id, TASK).run_key
+
+    # What Airflow says
+
+    def instance(self) -> Mapping[str, Any]:
+        return self.airflow.task_instances(self.dag_id, self.run_id)[TASK]
+
+    def state(self) -> str | None:
+        return self.instance()["state"]
+
+    def until(self, *states: str, seconds: float = 60) -> str:
+        return str(wait_for(lambda: self.state() in states and self.state(), seconds, lambda: f"is {self.state()}"))
+
+    def log(self, try_number: int = 1) -> str:
+        records = self.airflow.log(self.dag_id, self.run_id, TASK, try_number)
+        details = [detail["exc_value"] for record in records for detail in record.get("error_detail") or ()]
+        return "\n".join([str(record.get("event", "")) for record in records] + details)
+
+    # What people do
+
+    def mark(self, state: str) -> None:
+        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{TASK}"
+        self.airflow.client.patch(path, json={"new_state": state}).raise_for_status()
+
+    def clear(self) -> None:
+        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [TASK], "only_failed": False}
+        self.airflow.client.post(f"/dags/{self.dag_id}/clearTaskInstances", json=body).raise_for_status()
+
+    # What happens to processes
+
+    def worker(self) -> psutil.Process:
+        """The process of the executor that supervises the task; the task itself runs in its child."""
+        scheduler = self.airflow.children["scheduler"].pid
+        parent = psutil.Process(self.instance()["pid"]).parent()
+        assert parent is not None
+        assert parent.pid != scheduler, "the task is no child of a worker"
+        return parent
+
+    def signal_worker(self, number: int) -> None:
+        worker = self.worker()
+        tree = [worker, *worker.children(recursive=True)] if number == signal.SIGKILL else [worker]
+        for process in tree:
+            os.kill(process.pid, number)
+
+    # What the cluster saw
+
+    def created(self) -> list[str]:
+        return witness.created(self.kube.record(), self.key)
+
+    def succeeded(self) -> set[str]:
+        return witness.succeeded(self.kube.record(), self.key)
+
+    def live(self) -> set[str]:
+        return witness.live(self.kube.record(), self.key)
+
+    def running(self) -> Run:
+        """Wait until a driver runs that did not before."""
+        wait_for(lambda: witness.running(self.kube.record(), self.key), 60, lambda: f"no driver; {self.state()}")
+        return self
+
+    def until_none_lives(self, seconds: float = 10) -> None:
+        wait_for(lambda: not self.live(), seconds, lambda: f"alive: {self.live()}")
+
+    @property
+    def max_live(self) -> int:
+        return witness.max_live(self.kube.record(), self.key)
+
+
+Begin = Callable[..., Run]

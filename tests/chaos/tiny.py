@@ -1,0 +1,75 @@
+"""The smallest workload: a driver pod that runs one shell command, and a config map that it owns.
+
+For tests whose subject is what happens around a driver and not Spark in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from airflow_k8s_bigdata.objects.deadlines import Deadlines
+from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.objects.snapshot import Snapshot
+from airflow_k8s_bigdata.workloads.base import Manifests, Verdict
+from airflow_k8s_bigdata.workloads.spark import judging
+
+CONTAINER = judging.DRIVER_CONTAINER
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """One shell command as a driver.
+
+    :param grace: seconds between SIGTERM and SIGKILL.
+    """
+
+    command: str
+    namespace: str = "spark"
+    image: str = "busybox"
+    name: str = "tiny"
+    grace: int = 2
+    finalizers: tuple[str, ...] = ()
+
+    def checked(self) -> Self:
+        return self
+
+    def manifests(self, identity: Identity | None = None) -> Manifests:
+        assert identity is not None
+        prefix = f"{self.name}-{identity.suffix}"
+        labels = {**identity.labels(), "spark-app-selector": f"tiny-{identity.suffix}"}
+        meta = {"namespace": self.namespace, "annotations": identity.annotations()}
+        container = {"name": CONTAINER, "image": self.image, "command": ["sh", "-c", self.command]}
+        driver = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**meta, "name": f"{prefix}-driver", "labels": {**labels, "spark-role": "driver"}},
+            "spec": {
+                "restartPolicy": "Never",
+                "terminationGracePeriodSeconds": self.grace,
+                "automountServiceAccountToken": False,
+                "containers": [{**container, "volumeMounts": [{"name": "conf", "mountPath": "/opt/conf"}]}],
+                "volumes": [{"name": "conf", "configMap": {"name": f"{prefix}-conf"}}],
+            },
+        }
+        if self.finalizers:
+            driver["metadata"]["finalizers"] = list(self.finalizers)
+        conf = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {**meta, "name": f"{prefix}-conf", "labels": labels},
+            "data": {"greeting": "hello"},
+        }
+        return Manifests(main=driver, owned=(conf,))
+
+    def judge(self, snapshot: Snapshot, now: datetime, *, deadlines: Deadlines | None = None) -> Verdict:
+        return judging.judge(snapshot, now, deadlines=deadlines, instances=0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"command": self.command, "namespace": self.namespace, "image": self.image}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**data)

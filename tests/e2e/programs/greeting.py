@@ -1,0 +1,3 @@
+"""A module that the driver imports from --py-files."""
+
+WORDS = "hello from a py-file"

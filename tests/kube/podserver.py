@@ -1,0 +1,272 @@
+"""A small real API server for pods and Events: list in pages, watch, create, patch, delete; it misbehaves on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes_asyncio.client import Configuration
+
+from airflow_k8s_bigdata.kube.api import Api
+
+Object = dict[str, Any]
+NAMESPACE = "etl"
+KINDS = {"pods": "Pod", "events": "Event"}
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Answer requests with an error, so many times; `watch` None: lists and watches."""
+
+    status: int
+    message: str = "refused"
+    times: int = 1
+    watch: bool | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    plural: str = "pods"
+
+
+@dataclass
+class Stored:
+    """An object's JSON and what selectors ask about it."""
+
+    version: int
+    labels: dict[str, str]
+    about: str
+    data: bytes
+
+
+class PodServer:
+    """The objects of one namespace. `requests` counts by method, plural and whether it is a watch."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.faults: list[Refuse] = []
+        self.oldest = 0
+        self.silent = False
+        self.token: str | None = None
+        self._version = itertools.count(1000)
+        self.version = next(self._version)
+        self._objects: dict[str, dict[str, Stored]] = {"pods": {}, "events": {}}
+        self._history: dict[str, list[tuple[int, str, Stored]]] = {"pods": [], "events": []}
+        self._changed = asyncio.Event()
+        self._streams: list[web.Request] = []
+        self._moved = asyncio.Event()
+
+    # What the cluster does
+
+    def put(self, obj: Object, *, quiet: bool = False) -> Object:
+        """Create or replace an object. `quiet`: watches are not told, as if it fell into a gap."""
+        plural = "events" if obj.get("kind") == "Event" else "pods"
+        meta = obj["metadata"]
+        meta.setdefault("uid", str(uuid.uuid4()))
+        known = self._objects[plural].get(meta["name"])
+        stored = self._store(obj)
+        self._objects[plural][meta["name"]] = stored
+        if not quiet:
+            self._tell(plural, "MODIFIED" if known else "ADDED", stored)
+        return obj
+
+    def remove(self, name: str, *, plural: str = "pods", quiet: bool = False) -> None:
+        """Delete an object."""
+        gone = json.loads(self._objects[plural].pop(name).data)
+        if not quiet:
+            self._tell(plural, "DELETED", self._store(gone))
+
+    def forget(self) -> None:
+        """Compact the history: resource versions of before are too old."""
+        self.oldest = self.version
+
+    def cut(self) -> None:
+        """Break every open watch."""
+        for request in self._streams:
+            if request.transport is not None:
+                request.transport.close()
+
+    def replay(self, event: str, obj: Object) -> None:
+        """Tell watches of an object as it is given, whatever its version."""
+        stored = Stored(self.version, obj["metadata"].get("labels") or {}, "", json.dumps(obj).encode())
+        self._tell("pods", event, stored)
+
+    @property
+    def watches(self) -> int:
+        """How many are open."""
+        return len(self._streams)
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+        """Wait for what requests and streams bring about; fails the test when it does not come."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await self._moved.wait()
+
+    def _move(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    def _store(self, obj: Object) -> Stored:
+        self.version = next(self._version)
+        meta = obj["metadata"]
+        meta["resourceVersion"] = str(self.version)
+        about = (obj.get("involvedObject") or {}).get("uid", "")
+        return Stored(self.version, meta.get("labels") or {}, about, json.dumps(obj).encode())
+
+    def _tell(self, plural: str, event: str, stored: Stored) -> None:
+        self._history[plural].append((stored.version, event, stored))
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    # What it answers
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Serve one request for a collection or an object."""
+        plural, watch = request.match_info["plural"], "watch" in request.query
+        self.requests[f"{request.method} {plural}{' watch' if watch else ''}"] += 1
+        self._move()
+        if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return _status(401, "Unauthorized")
+        if (refused := self._refused(plural, watch)) is not None:
+            return refused
+        if request.method != "GET":
+            return await self._write(request, plural)
+        if name := request.match_info.get("name"):
+            found = self._objects[plural].get(name)
+            return _status(404, "not found") if found is None else _json(found.data)
+        return await (self._watch(request, plural) if watch else self._list(request, plural))
+
+    def _refused(self, plural: str, watch: bool) -> web.Response | None:
+        for index, fault in enumerate(self.faults):
+            if fault.plural == plural and fault.watch in (None, watch):
+                left = fault.times - 1
+                rest = Refuse(fault.status, fault.message, left, fault.watch, fault.headers, plural)
+                self.faults[index : index + 1] = [rest] if left else []
+                return _status(fault.status, fault.message, fault.headers)
+        return None
+
+    async def _write(self, request: web.Request, plural: str) -> web.Response:
+        name = request.match_info.get("name")
+        if request.method == "POST":
+            obj = await request.json()
+            if obj["metadata"]["name"] in self._objects[plural]:
+                return _status(409, "exists", reason="AlreadyExists")
+            return _json(json.dumps(self.put(obj)).encode(), 201)
+        if name not in self._objects[plural]:
+            return _status(404, "not found")
+        if request.method == "DELETE":
+            self.remove(str(name), plural=plural)
+            return _json(b"{}")
+        obj = json.loads(self._objects[plural][str(name)].data)
+        obj.update({key: value for key, value in (await request.json()).items() if key != "metadata"})
+        return _json(json.dumps(self.put(obj)).encode())
+
+    async def _list(self, request: web.Request, plural: str) -> web.Response:
+        matches = _matcher(request)
+        found = [stored for stored in self._objects[plural].values() if matches(stored)]
+        start, limit = int(request.query.get("continue", 0)), int(request.query.get("limit", 10**9))
+        end = start + limit
+        meta = {"resourceVersion": str(self.version)} | ({"continue": str(end)} if end < len(found) else {})
+        head = json.dumps({"kind": f"{KINDS[plural]}List", "apiVersion": "v1", "metadata": meta})[:-1].encode()
+        items = b",".join(stored.data for stored in found[start:end])
+        return _json(head + b',"items":[' + items + b"]}")
+
+    async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
+        version, matches = int(request.query["resourceVersion"]), _matcher(request)
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        if version < self.oldest:
+            status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+            await response.write(json.dumps({"type": "ERROR", "object": status}).encode() + b"\n")
+            return response
+        self._streams.append(request)
+        self._move()
+        try:
+            async with asyncio.timeout(float(request.query["timeoutSeconds"])):
+                async for lines in self._events(plural, version, matches):
+                    await response.write(lines)
+        except (TimeoutError, ConnectionError):
+            pass
+        finally:
+            self._streams.remove(request)
+            self._move()
+        return response
+
+    async def _events(self, plural: str, version: int, matches: Callable[[Stored], bool]) -> AsyncIterator[bytes]:
+        history = self._history[plural]
+        position = next((n for n, (at, *_) in enumerate(history) if at > version), len(history))
+        while True:
+            changed = self._changed
+            new, position = history[position:], len(history)
+            lines = [
+                b'{"type":"%s","object":%s}\n' % (event.encode(), stored.data)
+                for _, event, stored in new
+                if matches(stored)
+            ]
+            if lines and not self.silent:
+                yield b"".join(lines)
+            await changed.wait()
+
+
+def _matcher(request: web.Request) -> Callable[[Stored], bool]:
+    labels = [part.split("=") for part in request.query.get("labelSelector", "").split(",") if part]
+    fields = dict(part.split("=") for part in request.query.get("fieldSelector", "").split(",") if part)
+    about = fields.get("involvedObject.uid")
+    return lambda stored: (
+        all(stored.labels.get(key) == value for key, value in labels)
+        and about
+        in (
+            None,
+            stored.about,
+        )
+    )
+
+
+def _json(data: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=data, status=status, content_type="application/json")
+
+
+def _status(code: int, message: str, headers: dict[str, str] | None = None, reason: str = "") -> web.Response:
+    body = {"kind": "Status", "status": "Failure", "message": message, "code": code, "reason": reason}
+    return web.json_response(body, status=code, headers=headers)
+
+
+def application(server: PodServer) -> web.Application:
+    """The server's routes."""
+    made = web.Application()
+    for path in ("", "/{name}", "/{name}/status"):
+        made.router.add_route("*", f"/api/v1/namespaces/{NAMESPACE}/{{plural}}{path}", server.answer)
+    return made
+
+
+@asynccontextmanager
+async def serving(server: PodServer, tokens: list[str] | None = None) -> AsyncIterator[Api]:
+    """An Api for the server. `tokens`: what successive loads of the credentials give; the last one stays."""
+    listening = TestServer(application(server))
+    await listening.start_server(shutdown_timeout=0)
+
+    async def access() -> Configuration:
+        configuration = Configuration(host=str(listening.make_url("")))
+        if tokens:
+            configuration.api_key["BearerToken"] = f"Bearer {tokens.pop(0) if len(tokens) > 1 else tokens[0]}"
+        return configuration
+
+    try:
+        async with Api(access, sleep=instant) as api:
+            yield api
+    finally:
+        server.cut()
+        await listening.close()
+
+
+async def instant(seconds: float) -> None:
+    """A pause that takes no time."""
+    del seconds
+    await asyncio.sleep(0)
