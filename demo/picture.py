@@ -19,7 +19,8 @@ BROWSER_FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-NO_LOGIN = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
+FLIGHTS = Path("/var/tmp/flights")  # noqa: S108 what the picture shows is the same on every machine
+SETTINGS = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True", "FLIGHTS_FOLDER": str(FLIGHTS)}
 
 
 def photograph(airflow: Airflow, path: str, name: str, *, height: int = 900) -> Path:
@@ -51,9 +52,10 @@ def main() -> int:
     started = []
     try:
         shutil.rmtree(demo.FOLDER, ignore_errors=True)
+        FLIGHTS.mkdir(exist_ok=True)
         kube = demo.start_localkube()
         started.append(kube)
-        airflow = demo.start_airflow(kube, NO_LOGIN)
+        airflow = demo.start_airflow(kube, SETTINGS)
         started.append(airflow)
         run_id = airflow.trigger(demo.DAG_ID)
         airflow.wait(demo.DAG_ID, run_id, seconds=demo.LIMIT)
@@ -62,6 +64,7 @@ def main() -> int:
     finally:
         for part in reversed(started):
             part.stop()
+        shutil.rmtree(FLIGHTS, ignore_errors=True)
     return 0
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_k8s_bigdata import compat, errors
-from airflow_k8s_bigdata.kube import sharing
-from airflow_k8s_bigdata.kube.api import Access, Api
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from kubernetes_asyncio.client import Configuration
+
+    from airflow_k8s_bigdata.kube.api import Access, Api
 
 DEFAULT_CONN_ID = "kubernetes_default"
 
@@ -84,6 +84,8 @@ async def connected(conn_id: str) -> AsyncIterator[Api]:
 
     Raises SpecError when there is no such connection, Unreachable when it gives no access.
     """
+    from airflow_k8s_bigdata.kube import sharing
+
     cluster = await lookup_async(conn_id)
     async with sharing.shared(cluster.key, cluster.access()) as api:
         yield api

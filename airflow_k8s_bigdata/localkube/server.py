@@ -30,6 +30,7 @@ from airflow_k8s_bigdata.localkube.store import Object
 from airflow_k8s_bigdata.localkube.tokens import ANONYMOUS, Tokens, User
 
 HOST = "127.0.0.1"
+_CLIENT_GONE = 499
 log = logging.getLogger("localkube")
 
 
@@ -85,7 +86,8 @@ class ApiServer:
         except ApiError as error:
             return refusal(error)
         except ConnectionError:
-            raise
+            # The client has gone; nobody reads this answer, and aiohttp wants one.
+            return web.Response(status=_CLIENT_GONE)
         except Exception as error:
             log.exception("%s %s failed", request.method, request.path)
             return refusal(internal(f"{type(error).__name__} in localkube; its log has the traceback"))

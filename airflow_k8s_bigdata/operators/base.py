@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
-from airflow_k8s_bigdata.kube.api import Api
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.runs import blocking, flow, killing
+from airflow_k8s_bigdata.runs import blocking, killing
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State, failure_text
 from airflow_k8s_bigdata.runs.policy import RunPolicy
@@ -225,14 +224,20 @@ class WorkloadOperator(compat.BaseOperator):
     # The flow's side
 
     async def _launch(self, workload: Workload, identity: Identity, namespace: str) -> Handle:
+        from airflow_k8s_bigdata.runs import flow
+
         async with self._api() as api:
             return await flow.launch(api, workload, identity, namespace=namespace, sink=self._sink, policy=self.policy)
 
     async def _follow(self, workload: Workload) -> Outcome:
+        from airflow_k8s_bigdata.runs import flow
+
         async with self._api() as api:
             return await flow.follow(api, workload, self._launched(), sink=self._sink, policy=self.policy)
 
     async def _finish(self, outcome: Outcome, *, settled: bool) -> None:
+        from airflow_k8s_bigdata.runs import flow
+
         async with self._api() as api:
             await flow.finish(api, self._launched(), outcome, policy=self.policy, sink=self._sink, settled=settled)
 
@@ -260,6 +265,8 @@ class WorkloadOperator(compat.BaseOperator):
 
     @contextlib.asynccontextmanager
     async def _api(self) -> Any:
+        from airflow_k8s_bigdata.kube.api import Api
+
         async with Api(self._cluster_in_use().access()) as api:
             yield api
 

@@ -28,6 +28,8 @@ ASK_AFTER = 1.0
 """Seconds that a driver may be missing in what was watched, before the API is asked whether it exists."""
 ASKING = 8
 """How many such questions are asked at a time."""
+GIVE_WAY = 10
+"""Events taken in a row before those who were woken get their turn: many runs may end in one piece of a stream."""
 SLICE = 200
 """Pods looked at in a row before other work of the loop gets its turn."""
 
@@ -195,11 +197,15 @@ class Selection:
             patience=self._patience,
             sleep=self._sleep,
         )
+        taken = 0
         async with contextlib.aclosing(updates):
             async for update in updates:
                 match update:
                     case watching.Changed(type_, seen):
                         self._take(type_, seen)
+                        taken += 1
+                        if not taken % GIVE_WAY:
+                            await asyncio.sleep(0)
                     case watching.Listed(pods, version):
                         await self._take_list(pods, _number(version))
                     case watching.Troubled(error):

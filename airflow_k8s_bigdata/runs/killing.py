@@ -10,13 +10,16 @@ import contextlib
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.kube.api import Api, Object, Sleep
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs import adoption
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.policy import OnWorkerStop
+
+if TYPE_CHECKING:
+    from airflow_k8s_bigdata.kube.api import Api, Object, Sleep
 
 POLL_SECONDS = 0.5
 GONE_SECONDS = 120.0

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.kube.api import Api, Object
 from airflow_k8s_bigdata.objects.identity import PREFIX, Identity
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
+
+if TYPE_CHECKING:
+    from airflow_k8s_bigdata.kube.api import Api, Object
 
 OUTCOME = f"{PREFIX}/outcome"
 """Annotation: state, exit code, category and time of the end, as JSON."""

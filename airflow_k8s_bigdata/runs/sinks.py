@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from airflow_k8s_bigdata.objects.loglines import Record
+if TYPE_CHECKING:
+    from airflow_k8s_bigdata.objects.loglines import Record
 
 
 class Sink(Protocol):
@@ -32,5 +33,9 @@ class LoggerSink:
     async def records(self, source: str, records: Sequence[Record]) -> None:
         """One log record per batch and level; `source` is left out, the driver's log being the task's log."""
         del source
+        self.write(records)
+
+    def write(self, records: Sequence[Record]) -> None:
+        """The same for callers in a thread of their own."""
         for record in records:
             self._logger.log(record.level, "%s", record.shown())

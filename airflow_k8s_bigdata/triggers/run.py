@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from importlib import import_module
@@ -11,15 +12,17 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
-from airflow_k8s_bigdata.kube.api import Api
 from airflow_k8s_bigdata.runs import flow, killing
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.policy import RunPolicy
-from airflow_k8s_bigdata.runs.sinks import LoggerSink
+from airflow_k8s_bigdata.triggers.logchannel import TriggerSink, drained
 from airflow_k8s_bigdata.workloads.base import Workload
 
 KILL_SECONDS = 20.0
 """How long a killed driver's end is watched; Airflow gives `on_kill` 30 s."""
+
+_ENDINGS: set[asyncio.Task[None]] = set()
+"""What `on_kill` began and nobody awaits any more; the event loop alone would not keep it."""
 
 
 class RunTrigger(BaseTrigger):
@@ -72,7 +75,9 @@ class RunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Follow the run; its log lines go to the task's log."""
-        yield TriggerEvent(await self._follow())  # type: ignore[no-untyped-call]
+        event = await self._follow()
+        await drained()
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _follow(self) -> dict[str, Any]:
         handle = Handle.from_json(self.handle)
@@ -83,7 +88,7 @@ class RunTrigger(BaseTrigger):
                     api,
                     _workload(self.workload),
                     handle,
-                    sink=LoggerSink(logger),
+                    sink=TriggerSink(logger),
                     policy=RunPolicy.from_json(self.policy),
                     together=True,
                 )
@@ -95,17 +100,27 @@ class RunTrigger(BaseTrigger):
         """End the driver if its task was ended: marked, cleared, or removed with its DAG.
 
         Airflow calls this too when it gave the trigger to another triggerer while this one was frozen, so the task's
-        state decides, see `runs.killing`.
+        state decides, see `runs.killing`. And it cancels this again about a second later (3.3.2 repeats the list of
+        what is to be cancelled until it is), so the work is done in a task of its own.
         """
+        ending = asyncio.create_task(self._end())
+        _ENDINGS.add(ending)
+        ending.add_done_callback(_ENDINGS.discard)
+        await asyncio.shield(ending)
+
+    async def _end(self) -> None:
         handle = Handle.from_json(self.handle)
+        where = f"driver {handle.namespace}/{handle.driver}"
         state = await tasks.state_of_async(handle.identity)
         if killing.wish(state) is killing.Wish.LEAVE:
-            self.log.info("driver %s/%s is left alone: the task is %s", handle.namespace, handle.driver, state)
+            self.log.info("%s is left alone: the task is %s", where, state)
             return
-        cluster = await kube.lookup_async(self.kubernetes_conn_id)
-        async with Api(cluster.access()) as api:
-            if await killing.kill_if_alive(api, handle, within=KILL_SECONDS):
-                self.log.warning("driver %s/%s was killed: the task is %s", handle.namespace, handle.driver, state)
+        try:
+            async with kube.connected(self.kubernetes_conn_id) as api:
+                if await killing.kill_if_alive(api, handle, within=KILL_SECONDS):
+                    self.log.warning("%s was killed: the task is %s", where, state)
+        except errors.BigDataError as error:
+            self.log.error("%s could not be killed; see `k8s-bigdata kill`: %s", where, error)
 
     async def cleanup(self) -> None:
         """What `on_kill` does, for Airflow before 3.3, which has no `on_kill`; this comes after every end of `run`."""

@@ -6,12 +6,13 @@ import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from airflow_k8s_bigdata.objects.deadlines import Deadlines
-from airflow_k8s_bigdata.objects.diagnosis import Diagnosis
-from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.objects.snapshot import Snapshot
+if TYPE_CHECKING:
+    from airflow_k8s_bigdata.objects.deadlines import Deadlines
+    from airflow_k8s_bigdata.objects.diagnosis import Diagnosis
+    from airflow_k8s_bigdata.objects.identity import Identity
+    from airflow_k8s_bigdata.objects.snapshot import Snapshot
 
 Object = dict[str, Any]
 

@@ -15,8 +15,8 @@ REPOSITORY = Path(__file__).parents[2]
 _JOB = re.compile(r"INFO Job: row ")
 
 
-def measure(folder: Path, kubeconfig: str, *, long_pod: str, short_pod: str) -> dict[str, Any]:
-    """Start Airflow, let its triggerer read a long log with our reader and a short one with the stock reader."""
+def measure(folder: Path, kubeconfig: str, pod: str) -> dict[str, Any]:
+    """Start Airflow, let its triggerer read a pod's log with our reader and then with the stock one."""
     meeting = folder / "meeting"
     meeting.mkdir(parents=True)
     airflow = Airflow(
@@ -27,8 +27,7 @@ def measure(folder: Path, kubeconfig: str, *, long_pod: str, short_pod: str) -> 
         extra_env={
             "PYTHONPATH": str(REPOSITORY),
             "LOGS_BENCHMARK_FOLDER": str(meeting),
-            "LOGS_BENCHMARK_LONG": json.dumps([kubeconfig, long_pod]),
-            "LOGS_BENCHMARK_SHORT": json.dumps([kubeconfig, short_pod]),
+            "LOGS_BENCHMARK_POD": json.dumps([kubeconfig, pod]),
         },
     )
     airflow.run("db", "migrate")

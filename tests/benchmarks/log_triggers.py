@@ -41,9 +41,13 @@ class FollowTrigger(BenchmarkTrigger):
     """Our reader, into the task's log."""
 
     async def measure(self) -> int:
-        async def emit(batch: Batch) -> None:
+        def write(batch: Batch) -> None:
             for record in batch:
                 self.log.log(record.level, "%s", record.shown())
+
+        async def emit(batch: Batch) -> None:
+            # The triggerer's pipe for logs blocks when it is full: not in the loop that all triggers share.
+            await asyncio.to_thread(write, batch)
 
         kubeconfig, pod = json.loads(self.about)
         ended = asyncio.Event()

@@ -44,6 +44,10 @@ class Run:
     def until(self, *states: str, seconds: float = 60) -> str:
         return str(wait_for(lambda: self.state() in states and self.state(), seconds, lambda: f"is {self.state()}"))
 
+    def triggerer(self) -> int | None:
+        """The id of the triggerer that has the task's trigger."""
+        return (self.instance().get("trigger") or {}).get("triggerer_id")
+
     def log(self, try_number: int = 1) -> str:
         records = self.airflow.log(self.dag_id, self.run_id, TASK, try_number)
         details = [detail["exc_value"] for record in records for detail in record.get("error_detail") or ()]

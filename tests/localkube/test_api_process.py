@@ -157,3 +157,28 @@ def test_a_wrong_clock_shows_in_what_is_written(kube: LocalKube) -> None:
     right = kube.create(CONFIG_MAPS, {"metadata": {"name": "right"}}).json()
     years = [int(each["metadata"]["creationTimestamp"][:4]) for each in (made, right)]
     assert years[1] - years[0] == 1
+
+
+def test_a_lost_node_and_its_return_are_seen_by_clients(kube: LocalKube) -> None:
+    name = kube.get("/api/v1/nodes")["items"][0]["metadata"]["name"]
+    assert admin(kube, "POST", "nodes/lose", {"name": "ghost"}).status_code == 404
+    assert admin(kube, "POST", "nodes/lose", {"name": name}).status_code == 200
+    wait_for(lambda: ready(kube, name) != "True", seconds=60)
+    admin(kube, "POST", "nodes/restore", {"name": name})
+    wait_for(lambda: ready(kube, name) == "True", seconds=60)
+
+
+def ready(kube: LocalKube, node: str) -> str:
+    conditions = kube.get(f"/api/v1/nodes/{node}")["status"]["conditions"]
+    return str(next(each["status"] for each in conditions if each["type"] == "Ready"))
+
+
+def test_a_rotated_log_serves_only_what_came_after(kube: LocalKube) -> None:
+    script = "echo before; sleep 2; echo after; sleep 60"
+    container = {"name": "c", "image": "busybox", "command": ["sh", "-c", script]}
+    kube.create(PODS, {"metadata": {"name": "rotated"}, "spec": {"containers": [container]}})
+    log = f"{PODS}/rotated/log"
+    wait_for(lambda: kube.request("GET", log).text == "before\n")
+    admin(kube, "POST", "logs/rotate", {"namespace": "jobs", "pod": "rotated"})
+    wait_for(lambda: kube.request("GET", log).text == "after\n")
+    kube.request("DELETE", f"{PODS}/rotated", {"gracePeriodSeconds": 0})

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_k8s_bigdata.errors import SpecError
-from airflow_k8s_bigdata.objects.deadlines import Deadlines
-from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.objects.snapshot import Snapshot
-from airflow_k8s_bigdata.workloads.base import Manifests, Verdict
-from airflow_k8s_bigdata.workloads.spark import building, judging, versions
+from airflow_k8s_bigdata.workloads.spark import versions
 from airflow_k8s_bigdata.workloads.spark.dependencies import LocalFile
 from airflow_k8s_bigdata.workloads.spark.nouns import Dependencies, Driver, DynamicAllocation, Executor, Submitter
+
+if TYPE_CHECKING:
+    from airflow_k8s_bigdata.objects.deadlines import Deadlines
+    from airflow_k8s_bigdata.objects.identity import Identity
+    from airflow_k8s_bigdata.objects.snapshot import Snapshot
+    from airflow_k8s_bigdata.workloads.base import Manifests, Verdict
 
 PLACEHOLDERS = {name: f"{{{{{name}}}}}" for name in ("APP_ID", "EXECUTOR_ID", "SPARK_VERSION")}
 """Spark's own `{{...}}` words. Given to a template engine as variables, they come out as they went in."""
@@ -121,6 +123,8 @@ class SparkApplication:
 
         :param identity: gives names and labels; None for generated names and Spark's own labels only.
         """
+        from airflow_k8s_bigdata.workloads.spark import building
+
         return building.build(self, identity)
 
     def serialize(self) -> dict[str, Any]:
@@ -135,14 +139,20 @@ class SparkApplication:
 
         Raises SpecError when there are some and nothing says where to.
         """
+        from airflow_k8s_bigdata.workloads.spark import building
+
         return building.uploads(self, identity)
 
     def upload_folder(self, identity: Identity) -> str | None:
         """The folder that holds the run's uploads and nothing else; None when nothing is uploaded."""
+        from airflow_k8s_bigdata.workloads.spark import building
+
         return building.upload_folder(self, identity)
 
     def judge(self, snapshot: Snapshot, now: datetime, *, deadlines: Deadlines | None = None) -> Verdict:
         """What the state of driver and executors means at a moment; `deadlines` None: the defaults."""
+        from airflow_k8s_bigdata.workloads.spark import judging
+
         return judging.judge(snapshot, now, deadlines=deadlines, instances=self._instances())
 
     def _instances(self) -> int | None:

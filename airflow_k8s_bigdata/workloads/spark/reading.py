@@ -123,8 +123,8 @@ def application_of(
 
     base = Path(cwd) if cwd is not None else Path()
     line = command_line.parse(argv)
-    if spark_version is not None:
-        rules_for(spark_version)
+    if spark_version is not None and line.load_defaults and not rules_for(spark_version).load_defaults:
+        raise SpecError("--load-spark-defaults", f"is not an option of spark-submit {spark_version}: 4.0 brought it")
     conf = command_line.merged(line, _defaults(line, env, base), env)
     for key in (keys.JARS, keys.FILES, keys.ARCHIVES, keys.PY_FILES):
         if key in conf:

@@ -105,7 +105,7 @@ def prepare(application: SparkApplication, identity: Identity | None) -> Submiss
     """The submission of an application. Raises SpecError for what SparkSubmit refuses before Kubernetes comes in."""
     conf = fields.configuration(application)
     kind, main, main_class = _program(application)
-    _refuse_bad_sizes(Settings(conf))
+    _refuse_bad_sizes(conf)
     conf.setdefault(keys.APP_NAME, application.main_class or uris.file_name(main or INTERNAL))
     conf[keys.MASTER] = _master(conf.get(keys.MASTER) or MASTER)
     conf[keys.DEPLOY_MODE] = _deploy_mode(conf.get(keys.DEPLOY_MODE))
@@ -154,15 +154,15 @@ def _program(application: SparkApplication) -> tuple[str, str | None, str]:
     return kind, main, main_class
 
 
-def _refuse_bad_sizes(settings: Settings) -> None:
+def _refuse_bad_sizes(conf: Mapping[str, str]) -> None:
+    """SparkSubmit looks at these as they are written, before any reference to another key is replaced."""
     for key in _POSITIVE_SIZES:
-        value = settings.text(key)
-        if value is not None and byte_size(key, value, unit=1) <= 0:
-            raise refuse(key, "must be a positive amount of memory", value)
-    dynamic = (settings.text("spark.dynamicAllocation.enabled") or "").lower() == "true"
+        if key in conf and byte_size(key, conf[key], unit=1) <= 0:
+            raise refuse(key, "must be a positive amount of memory", conf[key])
+    dynamic = conf.get("spark.dynamicAllocation.enabled", "").lower() == "true"
     for key in _POSITIVE_COUNTS[: 1 if dynamic else 2]:
-        if settings.integer(key, 1) <= 0:
-            raise refuse(key, "must be a positive number", settings.text(key))
+        if key in conf and (not conf[key].isdecimal() or int(conf[key]) <= 0):
+            raise refuse(key, "must be a positive number", conf[key])
 
 
 def _master(given: str) -> str:

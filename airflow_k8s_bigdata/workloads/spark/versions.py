@@ -21,6 +21,7 @@ _IN_TAG = re.compile(r"(?:^|[^\d.])v?([34]\.\d+\.\d+)(?![\d.]*\d)")
 class Rules:
     """What differs between Spark versions in the objects that a submission makes.
 
+    :param load_defaults: spark-submit has the option `--load-spark-defaults`.
     :param label_placeholders: `{{APP_ID}}` is replaced in label values too, not only in annotations.
     :param min_memory_overhead: `spark.driver.minMemoryOverhead` is honoured.
     :param volume_details: `mount.subPathExpr`, hostPath's `options.type`, labels and annotations of claims, and the
@@ -39,6 +40,7 @@ class Rules:
     :param proxy_user_is_spark_user: SPARK_USER is the proxy user when there is one.
     """
 
+    load_defaults: bool
     label_placeholders: bool
     min_memory_overhead: bool
     volume_details: bool
@@ -58,6 +60,7 @@ class Rules:
 
 def _rules(minor: tuple[int, int]) -> Rules:
     return Rules(
+        load_defaults=minor >= (4, 0),
         label_placeholders=minor >= (4, 0),
         min_memory_overhead=minor >= (4, 0),
         volume_details=minor >= (4, 0),

@@ -9,11 +9,11 @@ from airflow.sdk import DAG
 from tests.benchmarks.log_triggers import DeferringOperator, FollowTrigger, LagTrigger, StockTrigger
 
 FOLDER = os.environ["LOGS_BENCHMARK_FOLDER"]
-LONG, SHORT = os.environ["LOGS_BENCHMARK_LONG"], os.environ["LOGS_BENCHMARK_SHORT"]
+POD = os.environ["LOGS_BENCHMARK_POD"]
 
 with DAG("logs_follow", schedule=None):
-    DeferringOperator(task_id="read", trigger=FollowTrigger(LONG))
+    DeferringOperator(task_id="read", trigger=FollowTrigger(POD))
 with DAG("logs_stock", schedule=None):
-    DeferringOperator(task_id="read", trigger=StockTrigger(SHORT))
+    DeferringOperator(task_id="read", trigger=StockTrigger(POD))
 with DAG("logs_lag", schedule=None):
     DeferringOperator(task_id="lag", trigger=LagTrigger(FOLDER))

@@ -28,7 +28,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("KerberosConfDriverFeatureStep", access.kerberos),
     ("PodTemplateConfigMapStep", executors.pod_template),
     ("LocalDirsFeatureStep", basic.local_dirs),
-    ("VolcanoFeatureStep", executors.user_steps),
+    ("VolcanoFeatureStep", executors.volcano),
 )
 """Spark's steps by class name, in the order of KubernetesDriverBuilder."""
 
@@ -37,6 +37,7 @@ def apply(submission: Submission, draft: Draft) -> None:
     """Run every step that is not excluded. Raises SpecError."""
     excluded = set(submission.settings.items(keys.EXCLUDED_STEPS)) if submission.rules.excluded_steps else set()
     network.refuse_bind_address(submission)
+    executors.refuse_java_steps(submission)
     for name, step in STEPS:
         if PACKAGE + name not in excluded:
             step(submission, draft)

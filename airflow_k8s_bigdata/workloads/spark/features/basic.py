@@ -224,8 +224,9 @@ def local_dirs(submission: Submission, draft: Draft) -> None:
     mounts = draft.container.get("volumeMounts") or ()
     folders = [mount["mountPath"] for mount in mounts if str(mount.get("name")).startswith(_LOCAL_DIR_PREFIX)]
     if not folders:
-        given = ",".join(submission.submitter.local_dirs) or settings.text(keys.LOCAL_DIR) or submission.names.local_dir
-        folders = given.split(",")
+        # Spark reads this key without replacing references.
+        configured = settings.values.get(keys.LOCAL_DIR) or submission.names.local_dir
+        folders = list(submission.submitter.local_dirs) or configured.split(",")
         medium = {"medium": "Memory"} if settings.flag("spark.kubernetes.local.dirs.tmpfs", False) else {}
         for number, folder in enumerate(folders, start=1):
             draft.mount({"name": f"{_LOCAL_DIR_PREFIX}{number}", "emptyDir": dict(medium)}, folder)

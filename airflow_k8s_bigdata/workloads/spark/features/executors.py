@@ -35,8 +35,8 @@ def pod_template(submission: Submission, draft: Draft) -> None:
     draft.conf[keys.EXECUTOR_TEMPLATE] = f"{_TEMPLATE_DIR}/{_TEMPLATE_FILE}"
 
 
-def user_steps(submission: Submission, draft: Draft) -> None:
-    """The author's feature steps: Volcano's is known, any other Java class is refused by name."""
+def refuse_java_steps(submission: Submission) -> None:
+    """Spark loads the author's feature steps before it looks at what is excluded; here only Volcano's is known."""
     for step in submission.settings.items(keys.DRIVER_STEPS):
         if step != VOLCANO:
             raise refuse(keys.DRIVER_STEPS, "a feature step in Java cannot run without a JVM", step)
@@ -46,8 +46,13 @@ def user_steps(submission: Submission, draft: Draft) -> None:
                 f"Spark {submission.version} is published without this class; set driver.pod_group, which needs none",
                 step,
             )
+
+
+def volcano(submission: Submission, draft: Draft) -> None:
+    """Spark's VolcanoFeatureStep, by its name among the author's steps or as `driver.pod_group` without the class."""
+    if VOLCANO in submission.settings.items(keys.DRIVER_STEPS):
         _make_group(submission, draft, _template_of_group(submission))
-    if submission.pod_group is not None:
+    elif submission.pod_group is not None:
         name = _make_group(submission, draft, {"spec": dict(submission.pod_group)})
         draft.pod["spec"].setdefault("schedulerName", "volcano")
         draft.conf.setdefault("spark.kubernetes.executor.scheduler.name", draft.pod["spec"]["schedulerName"])
