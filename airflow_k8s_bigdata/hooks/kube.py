@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from airflow_k8s_bigdata import compat, errors
 
@@ -17,8 +21,15 @@ if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
 
     from airflow_k8s_bigdata.kube.api import Access, Api
+    from airflow_k8s_bigdata.kube.plain import Credentials
 
 DEFAULT_CONN_ID = "kubernetes_default"
+REMEMBERED = 60.0
+"""Seconds for which a triggerer takes a connection to be what it was."""
+
+_LOOKUPS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Task[Cluster]]]] = (
+    WeakKeyDictionary()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +53,33 @@ class Cluster:
     def access(self) -> Access:
         """How `kube.api.Api` loads this cluster's configuration, again each time its credentials have expired."""
 
-        async def load() -> Configuration:
+        async def load() -> Configuration | Credentials:
+            if (found := await asyncio.to_thread(self._plain)) is not None:
+                return found
             # Airflow's hook reads files and builds a TLS context that is not used here, both without awaiting: tens of
             # milliseconds in which every other trigger would stand still.
             return await asyncio.to_thread(asyncio.run, self._load())
 
         return load
+
+    def _plain(self) -> Credentials | None:
+        """The credentials, if reading them takes no Kubernetes client."""
+        from airflow_k8s_bigdata.kube import plain
+
+        given = {name: self._extra(name) for name in ("in_cluster", "kube_config_path", "kube_config")}
+        sources = {name: value for name, value in given.items() if value}
+        context = self._extra("cluster_context") or None
+        found: Credentials | None = None
+        match sources:
+            case {"in_cluster": flag, **rest} if not rest and str(flag).lower() == "true":
+                found = plain.service_account(os.environ)
+            case {"kube_config_path": path, **rest} if not rest:
+                found = plain.from_file(Path(path), context)
+            case {"kube_config": text, **rest} if not rest:
+                found = plain.credentials(text if isinstance(text, str) else json.dumps(text), context)
+        if found is not None and self._flag("disable_verify_ssl"):
+            found.verify_ssl = False
+        return found
 
     async def _load(self) -> Configuration:
         from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
@@ -86,9 +118,26 @@ async def connected(conn_id: str) -> AsyncIterator[Api]:
     """
     from airflow_k8s_bigdata.kube import sharing
 
-    cluster = await lookup_async(conn_id)
+    cluster = await _looked_up(conn_id)
     async with sharing.shared(cluster.key, cluster.access()) as api:
         yield api
+
+
+async def _looked_up(conn_id: str) -> Cluster:
+    """The connection, looked up once for all who ask within `REMEMBERED` seconds: each look-up is a request to
+    Airflow's API server, and a triggerer that starts has a thousand triggers."""
+    loop = asyncio.get_running_loop()
+    lookups = _LOOKUPS.setdefault(loop, {})
+    asked, lookup = lookups.get(conn_id, (0.0, None))
+    if lookup is None or loop.time() - asked > REMEMBERED or (lookup.done() and _failed(lookup)):
+        # A task of its own, with no context: whoever came first may be cancelled, and has its own task's logging.
+        lookup = loop.create_task(lookup_async(conn_id), context=contextvars.Context())
+        lookups[conn_id] = loop.time(), lookup
+    return await asyncio.shield(lookup)
+
+
+def _failed(lookup: asyncio.Task[Cluster]) -> bool:
+    return lookup.cancelled() or lookup.exception() is not None
 
 
 async def lookup_async(conn_id: str) -> Cluster:

@@ -1,7 +1,7 @@
 """One cluster's API over one HTTP client: requests that are retried where that is safe, and streams.
 
 Configuration (server, CA, tokens, exec plugins) is the business of `kubernetes_asyncio`, whose loaders know every form
-of kubeconfig. Its generated models are not used: plain dicts in, plain dicts out.
+of kubeconfig, but for the plain ones, see `kube.plain`. Its generated models are not used: plain dicts in and out.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -25,8 +27,10 @@ from airflow_k8s_bigdata.kube import paths
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
 
+    from airflow_k8s_bigdata.kube.plain import Credentials
+
 Object = dict[str, Any]
-Access = Callable[[], Awaitable["Configuration"]]
+Access = Callable[[], Awaitable["Configuration | Credentials"]]
 """Loads the cluster's configuration; called once at the start and again when the API answers 401."""
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -259,7 +263,7 @@ class Api:
         if isinstance(error, errors.Unauthorized):
             await self.refresh()
 
-    async def _load(self) -> Configuration:
+    async def _load(self) -> Configuration | Credentials:
         try:
             return await self._access()
         except (OSError, TypeError, ValueError) as error:
@@ -277,7 +281,12 @@ class Api:
 def kubeconfig_access(path: str | None = None, context: str | None = None) -> Access:
     """Access by a kubeconfig file; None means $KUBECONFIG or ~/.kube/config."""
 
-    async def load() -> Configuration:
+    async def load() -> Configuration | Credentials:
+        from airflow_k8s_bigdata.kube import plain
+
+        given = path or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        if (found := plain.from_file(Path(given), context)) is not None:
+            return found
         from kubernetes_asyncio import client, config
 
         configuration = client.Configuration()
@@ -290,8 +299,9 @@ def kubeconfig_access(path: str | None = None, context: str | None = None) -> Ac
     return load
 
 
-def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+def _ssl_context(configuration: Configuration | Credentials) -> ssl.SSLContext:
+    ca_data = getattr(configuration, "ca_data", None)
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=ca_data)
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
     if not configuration.verify_ssl:

@@ -80,6 +80,12 @@ class WorkloadOperator(compat.BaseOperator):
         :param default_namespace: the connection's, for when neither operator nor workload names one.
         """
 
+    async def prepare(self, workload: Workload, identity: Identity) -> None:
+        """Make what the run needs before its driver is created; nothing unless a subclass says so."""
+
+    async def discard(self, identity: Identity) -> None:
+        """Remove what `prepare` made, once the run has ended."""
+
     # Airflow's side
 
     def render_template(self, content: Any, context: RenderContext, *args: Any, **kwargs: Any) -> Any:
@@ -227,7 +233,15 @@ class WorkloadOperator(compat.BaseOperator):
         from airflow_k8s_bigdata.runs import flow
 
         async with self._api() as api:
-            return await flow.launch(api, workload, identity, namespace=namespace, sink=self._sink, policy=self.policy)
+            return await flow.launch(
+                api,
+                workload,
+                identity,
+                namespace=namespace,
+                sink=self._sink,
+                policy=self.policy,
+                prepare=lambda made: self.prepare(workload, made),
+            )
 
     async def _follow(self, workload: Workload) -> Outcome:
         from airflow_k8s_bigdata.runs import flow
@@ -240,6 +254,7 @@ class WorkloadOperator(compat.BaseOperator):
 
         async with self._api() as api:
             await flow.finish(api, self._launched(), outcome, policy=self.policy, sink=self._sink, settled=settled)
+        await self.discard(self._launched().identity)
 
     async def _killed(self, identity: Identity, namespace: str, within: float) -> list[str]:
         async with self._api() as api:

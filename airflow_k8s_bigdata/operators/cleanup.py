@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
-from airflow_k8s_bigdata.kube.api import Api
 from airflow_k8s_bigdata.runs import blocking, cleaning
 from airflow_k8s_bigdata.runs.cleaning import Criteria, Leftover
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_k8s_bigdata.kube.api import Api
 
 
 class SparkCleanupOperator(compat.BaseOperator):
@@ -75,6 +76,8 @@ class SparkCleanupOperator(compat.BaseOperator):
         return blocking.run(self._clean(cluster, namespace, criteria))
 
     async def _clean(self, cluster: kube.Cluster, namespace: str, criteria: Criteria) -> list[dict[str, Any]]:
+        from airflow_k8s_bigdata.kube.api import Api
+
         async with Api(cluster.access()) as api:
             found = await cleaning.find(api, namespace, criteria)
             kept = [leftover.name for leftover in found if not await self._removed(api, leftover)]

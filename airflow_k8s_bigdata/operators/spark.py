@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.hooks import uploads
+from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.operators.base import WorkloadOperator
 from airflow_k8s_bigdata.workloads.base import Workload
-from airflow_k8s_bigdata.workloads.spark import SparkApplication
+from airflow_k8s_bigdata.workloads.spark import PLACEHOLDERS, SparkApplication
 
 NAMESPACE = "spark.kubernetes.namespace"
 
@@ -41,3 +44,24 @@ class SparkDriverOperator(WorkloadOperator):
         namespace = str(self.namespace or application.conf.get(NAMESPACE) or default_namespace or "default")
         conf = {**application.conf, NAMESPACE: namespace}
         return dataclasses.replace(application, conf=conf).checked(), namespace
+
+    def render_template(self, content: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Airflow's rendering, in which Spark's own `{{APP_ID}}` and its like come out as they went in."""
+        variables: Any = {**dict(context), **PLACEHOLDERS}
+        return super().render_template(content, variables, *args, **kwargs)
+
+    async def prepare(self, workload: Workload, identity: Identity) -> None:
+        """Upload the local files that the application names."""
+        if isinstance(workload, SparkApplication) and (files := workload.local_files(identity)):
+            for target in await asyncio.to_thread(uploads.upload, files):
+                self.log.info("uploaded %s", target)
+
+    async def discard(self, identity: Identity) -> None:
+        """Remove the run's folder of uploads."""
+        folder = self.application.upload_folder(identity)
+        if folder is None:
+            return
+        try:
+            await asyncio.to_thread(uploads.remove, folder)
+        except (OSError, ImportError) as error:
+            self.log.warning("uploads in %s could not be removed: %s", folder, error)

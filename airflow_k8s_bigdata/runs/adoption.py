@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_k8s_bigdata.objects import identity as identities
+from airflow_k8s_bigdata.objects import pods
 from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.objects.pods import State
 
 Object = dict[str, Any]
 
@@ -27,32 +29,6 @@ class Standing(enum.StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REPORTED = "reported"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: `when` describes the standing, `then` what `decide` answers."""
-
-    standing: Standing | None
-    when: str
-    then: str
-
-
-TABLE = (
-    Row(Standing.OUTDATED, "older epoch: the task was cleared since", "delete it, wait until it is gone, look again"),
-    Row(Standing.LEAVING, "same epoch, being deleted", "wait until it is gone, look again"),
-    Row(
-        Standing.CONDEMNED,
-        "same epoch, alive, its end already recorded (a deadline had passed)",
-        "delete it, wait until it is gone, look again",
-    ),
-    Row(Standing.LIVE, "same epoch, alive", "adopt it; complete what it should own"),
-    Row(Standing.SUCCEEDED, "same epoch, exit code 0", "adopt it: its outcome is the run's, nothing runs again"),
-    Row(Standing.FAILED, "same epoch, failed while nobody watched", "report its failure once, look again"),
-    Row(Standing.REPORTED, "same epoch, failed, failure reported", "create the driver of the next generation"),
-    Row(None, "none", "create the first driver"),
-)
-"""From the top: the first row that fits one of the drivers is what happens."""
 
 
 class End(enum.StrEnum):
@@ -102,6 +78,45 @@ class Create:
 
 
 Decision = Adopt | Wait | Report | Create
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    :param standing: of a driver; None when there is none.
+    :param when: the same in words.
+    :param then: what is done, in words.
+    :param decision: what `decide` answers.
+    """
+
+    standing: Standing | None
+    when: str
+    then: str
+    decision: type[Decision]
+
+
+TABLE = (
+    Row(
+        Standing.OUTDATED,
+        "older epoch: the task was cleared since",
+        "delete it, wait until it is gone, look again",
+        Wait,
+    ),
+    Row(Standing.LEAVING, "same epoch, being deleted", "wait until it is gone, look again", Wait),
+    Row(
+        Standing.CONDEMNED,
+        "same epoch, alive, its end already recorded (a deadline had passed)",
+        "delete it, wait until it is gone, look again",
+        Wait,
+    ),
+    Row(Standing.LIVE, "same epoch, alive", "adopt it; complete what it should own", Adopt),
+    Row(Standing.SUCCEEDED, "same epoch, exit code 0", "adopt it: its outcome is the run's, nothing runs again", Adopt),
+    Row(Standing.FAILED, "same epoch, failed while nobody watched", "report its failure once, look again", Report),
+    Row(Standing.REPORTED, "same epoch, failed, failure reported", "create the driver of the next generation", Create),
+    Row(None, "none", "create the first driver", Create),
+)
+"""From the top: the first row that fits one of the drivers is what happens."""
 
 
 def decide(identity: Identity, found: Iterable[Found]) -> Decision:
@@ -159,9 +174,12 @@ def maybe_cleared(identity: Identity, driver: Object) -> bool:
     return bool(made_at != str(identity.clear_number))
 
 
-def may_lack_parts(driver: Object) -> bool:
-    """Whether what it owns should be completed: an ended driver has itself deleted its service, as Spark does."""
-    return (driver.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+def ended(driver: Object) -> bool:
+    """Whether none of the pod's containers will run any more. Its phase may follow a moment later."""
+    if pods.phase_of(driver) in ("Succeeded", "Failed"):
+        return True
+    states = [container.state for container in pods.containers(driver) if not container.init]
+    return bool(states) and all(state is State.TERMINATED for state in states)
 
 
 def epoch(driver: Object) -> int:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.kube.api import Api, Object
 from airflow_k8s_bigdata.objects import identity as identities
 from airflow_k8s_bigdata.objects import names, pods
 from airflow_k8s_bigdata.runs import recording
+
+if TYPE_CHECKING:
+    from airflow_k8s_bigdata.kube.api import Api, Object
 
 KINDS = ("Pod", "ConfigMap", "Service", "Secret", "PersistentVolumeClaim", "NetworkPolicy", "PodGroup")
 """What a run may consist of. A kind that the cluster does not serve, or may not be listed, is left out."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from airflow_k8s_bigdata import errors
@@ -43,6 +43,8 @@ async def launch(
     namespace: str,
     sink: Sink,
     policy: RunPolicy | None = None,
+    prepare: Callable[[Identity], Awaitable[None]] | None = None,
+    patience: float = killing.GONE_SECONDS,
 ) -> Handle:
     """Bring the run's driver into being, exactly once: adopt what exists for this identity, else create.
 
@@ -50,19 +52,23 @@ async def launch(
     Raises RunFailed when the task was cleared meanwhile and a newer driver is there.
 
     :param policy: what becomes of a driver that failed while nobody watched; None: the defaults.
+    :param prepare: makes what a driver of that identity needs before it is created, such as uploads; may be repeated.
+    :param patience: seconds that a driver which must go first may take.
     """
     for _ in range(LOOKS):
         drivers = await killing.drivers_of(api, identity, namespace)
         decision = adoption.decide(identity, [_found(api, workload, driver) for driver in drivers])
         match decision:
             case adoption.Wait():
-                await _clear(api, decision, sink)
+                await _clear(api, decision, sink, patience)
             case adoption.Report(driver):
                 await _report(api, workload, _handle(driver, identity), sink=sink, policy=policy or RunPolicy())
             case adoption.Adopt(driver):
                 return await _adopt(api, workload, driver, identity, sink=sink)
             case adoption.Create(generation):
                 made = dataclasses.replace(identity, generation=generation)
+                if prepare is not None:
+                    await prepare(made)
                 created = await creation.create(api, workload.manifests(made), made)
                 if created is not None:
                     await _give_way(api, created, identity)
@@ -116,7 +122,7 @@ async def _keep(api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy
     except errors.ClusterError as error:
         sink.note(logging.WARNING, f"the outcome can't be noted on the driver: {error}")
     drivers = await killing.drivers_of(api, handle.identity, handle.namespace)
-    if any(adoption.may_lack_parts(driver) for driver in drivers if driver["metadata"]["uid"] == handle.uid):
+    if any(not adoption.ended(driver) for driver in drivers if driver["metadata"]["uid"] == handle.uid):
         # Its run is over, by a deadline for example, and it is not: a driver that nobody waits for must not go on.
         await killing.kill(api, handle)
         sink.note(logging.INFO, f"driver {handle.namespace}/{handle.driver} had not ended and is deleted")
@@ -128,7 +134,7 @@ async def _keep(api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy
 
 async def _adopt(api: Api, workload: Workload, driver: Object, identity: Identity, *, sink: Sink) -> Handle:
     made = dataclasses.replace(identity, generation=adoption.generation(driver))
-    if adoption.may_lack_parts(driver):
+    if not adoption.ended(driver):
         await creation.complete(api, workload.manifests(made), driver)
     if adoption.maybe_cleared(identity, driver):
         sink.note(
@@ -179,7 +185,7 @@ class _Silent:
         """Nothing."""
 
 
-async def _clear(api: Api, decision: adoption.Wait, sink: Sink) -> None:
+async def _clear(api: Api, decision: adoption.Wait, sink: Sink, patience: float) -> None:
     for driver in decision.delete:
         meta = driver["metadata"]
         sink.note(logging.INFO, f"deleting driver {meta['namespace']}/{meta['name']}: this run must not have it")
@@ -188,10 +194,10 @@ async def _clear(api: Api, decision: adoption.Wait, sink: Sink) -> None:
         except errors.Conflict:
             continue  # it is gone and another one bears its name
     for driver in decision.gone:
-        await _until_gone(api, driver)
+        await _until_gone(api, driver, patience)
 
 
-async def _until_gone(api: Api, pod: Object) -> None:
+async def _until_gone(api: Api, pod: Object, patience: float) -> None:
     meta = pod["metadata"]
 
     async def look() -> None:
@@ -204,10 +210,10 @@ async def _until_gone(api: Api, pod: Object) -> None:
                     return
 
     try:
-        await asyncio.wait_for(look(), killing.GONE_SECONDS)
+        await asyncio.wait_for(look(), patience)
     except TimeoutError:
         raise errors.Conflict(
-            f"an earlier driver of this run is still there after {killing.GONE_SECONDS:.0f} s; its node may be "
+            f"an earlier driver of this run is still there after {patience:.0f} s; its node may be "
             "unreachable, and the job may still run on it. If you are sure that it does not, delete the pod by force: "
             f"kubectl delete pod {meta['name']} -n {meta['namespace']} --force",
             action=f"wait for the end of pod {meta['namespace']}/{meta['name']}",

@@ -109,7 +109,7 @@ async def kill_if_alive(api: Api, handle: Handle, *, within: float = 0.0, sleep:
     Returns whether it was alive.
     """
     drivers = await drivers_of(api, handle.identity, handle.namespace)
-    if not any(driver["metadata"]["uid"] == handle.uid and adoption.may_lack_parts(driver) for driver in drivers):
+    if not any(driver["metadata"]["uid"] == handle.uid and not adoption.ended(driver) for driver in drivers):
         return False
     await kill(api, handle, within=within, sleep=sleep)
     return True
@@ -127,7 +127,7 @@ async def kill_run(
     for pause in (0.0, 1.0):
         await sleep(pause)
         for driver in await drivers_of(api, identity, namespace):
-            if adoption.epoch(driver) <= identity.epoch and adoption.may_lack_parts(driver):
+            if adoption.epoch(driver) <= identity.epoch and not adoption.ended(driver):
                 await kill(api, Handle.of(driver, identity), within=within, sleep=sleep)
                 names.append(driver["metadata"]["name"])
     return list(dict.fromkeys(names))

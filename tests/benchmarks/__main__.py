@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-HELPERS = frozenset({"growing_logs", "standing_pods", "waiting_process"})
+HELPERS = frozenset({"growing_logs", "pod_process", "standing_pods", "submit_process", "waiting_process"})
 """Modules of this folder that are parts of benchmarks."""
 MODULES = {"import": "imports"}
 """Benchmarks whose name can't be a module's."""

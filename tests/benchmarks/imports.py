@@ -1,7 +1,7 @@
 """What importing the operator costs a DAG file, beside `import airflow.sdk` alone and the stock operator.
 
-Each import runs in a fresh interpreter; they take turns, and the smallest of the CPU times counts, as everything else on
-the machine can only add to it.
+Each import runs in a fresh interpreter; they take turns, and the smallest of the CPU times counts, as everything else
+on the machine can only add to it.
 """
 
 from __future__ import annotations

@@ -24,15 +24,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
-from airflow_k8s_bigdata.localkube.kubeconfig import write_kubeconfig
-from airflow_k8s_bigdata.localkube.tls import certificates
 from airflow_k8s_bigdata.runs.handle import Handle
 from demo.localkube import LocalKube
-from demo.processes import Child, free_port, wait_until
 from tests.benchmarks import standing_pods
-from tests.kube import podserver
+from tests.benchmarks.pod_process import pod_process
+from tests.kube.podserver import NAMESPACE
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -47,13 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peer-jobs", type=int, default=200, help="how many of them")
     parser.add_argument("--localkube", action="store_true", help="let a localkube hold the pods")
     parser.add_argument("--namespace", default="spark", help="in the cluster of $KUBECONFIG")
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
     """Measure; returns the figures by name."""
-    if arguments.serve:
-        serve(Path(arguments.serve))
     with cluster(arguments) as (kubeconfig, namespace):
         figures = asyncio.run(_measure(kubeconfig, namespace, arguments, arguments.jobs, peer=False))
         if arguments.peer:
@@ -77,38 +70,8 @@ def cluster(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
             finally:
                 local.stop()
             return
-        command = [sys.executable, "-m", "tests.benchmarks", "waiting", "--serve", name]
-        server = Child("pod server", command, env=os.environ, log=folder / "server.log")
-        try:
-            wait_until("the pod server", (folder / "kubeconfig").exists, seconds=60, children=[server])
-            yield str(folder / "kubeconfig"), podserver.NAMESPACE
-        finally:
-            server.stop()
-
-
-def serve(folder: Path) -> None:
-    """Be the pod server until SIGTERM."""
-    authority, port = certificates(folder), free_port()
-
-    async def ready() -> web.Application:
-        made = podserver.application(podserver.PodServer())
-
-        async def written(_: web.Application) -> None:
-            write_kubeconfig(
-                folder / "kubeconfig",
-                url=f"https://127.0.0.1:{port}",
-                ca_pem=authority.ca_pem,
-                token="none",
-                namespace=podserver.NAMESPACE,
-            )
-
-        made.on_startup.append(written)
-        return made
-
-    web.run_app(
-        ready(), host="127.0.0.1", port=port, ssl_context=authority.server_context(), print=None, access_log=None
-    )
-    sys.exit(0)
+        with pod_process(folder) as kubeconfig:
+            yield str(kubeconfig), NAMESPACE
 
 
 async def _measure(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,8 +20,7 @@ from typing import Any
 import aiohttp
 import yaml
 from aiohttp import web
-
-from airflow_k8s_bigdata.kube.api import kubeconfig_access
+from kubernetes_asyncio import client, config
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "authorization", "keep-alive"}
 
@@ -120,7 +120,8 @@ class Proxy:
 
     async def _serve(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        self._configuration = await kubeconfig_access(str(self._upstream))()
+        self._configuration = client.Configuration()
+        await config.load_kube_config(str(self._upstream), client_configuration=self._configuration)
         self._streams: set[asyncio.Task[Any]] = set()
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", self._handle)
@@ -135,8 +136,6 @@ class Proxy:
             await runner.cleanup()
 
     def _client(self) -> aiohttp.ClientSession:
-        import ssl
-
         configuration = self._configuration
         context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
         if configuration.cert_file:

@@ -110,9 +110,11 @@ def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     shutil.copytree(DAGS, folder / "dags")
     shutil.copytree(EXAMPLES, folder / "dags", dirs_exist_ok=True)
     (folder / "flights").mkdir()
+    (folder / "uploads").mkdir()
     environment = {
         "AIRFLOW__K8S_BIGDATA__INSTANCE": f"tests-{secrets.token_hex(4)}",
         "TEST_IMAGE": cluster.image,
+        "TEST_UPLOADS": str(folder / "uploads"),
         "TEST_SERVICE_ACCOUNT": cluster.service_account,
         "FLIGHTS_FOLDER": str(folder / "flights"),
         "AIRFLOW_CONN_KUBERNETES_DOWN": connection(unreachable(cluster, folder)),

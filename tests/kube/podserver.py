@@ -1,4 +1,4 @@
-"""A small real API server for pods and Events: list in pages, watch, create, patch, delete; it misbehaves on demand."""
+"""A small real API server for one namespace: list in pages, watch, create, patch, delete; it misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +20,6 @@ from airflow_k8s_bigdata.kube.api import Api
 
 Object = dict[str, Any]
 NAMESPACE = "etl"
-KINDS = {"pods": "Pod", "events": "Event"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class PodServer:
         self.token: str | None = None
         self._version = itertools.count(1000)
         self.version = next(self._version)
-        self._objects: dict[str, dict[str, Stored]] = {"pods": {}, "events": {}}
-        self._history: dict[str, list[tuple[int, str, Stored]]] = {"pods": [], "events": []}
+        self._objects: dict[str, dict[str, Stored]] = defaultdict(dict)
+        self._history: dict[str, list[tuple[int, str, Stored]]] = defaultdict(list)
         self._changed = asyncio.Event()
         self._streams: list[web.Request] = []
         self._moved = asyncio.Event()
@@ -66,7 +65,7 @@ class PodServer:
 
     def put(self, obj: Object, *, quiet: bool = False) -> Object:
         """Create or replace an object. `quiet`: watches are not told, as if it fell into a gap."""
-        plural = "events" if obj.get("kind") == "Event" else "pods"
+        plural = f"{obj.get('kind', 'Pod').lower()}s"
         meta = obj["metadata"]
         meta.setdefault("uid", str(uuid.uuid4()))
         known = self._objects[plural].get(meta["name"])
@@ -158,6 +157,8 @@ class PodServer:
             if obj["metadata"]["name"] in self._objects[plural]:
                 return _status(409, "exists", reason="AlreadyExists")
             return _json(json.dumps(self.put(obj)).encode(), 201)
+        if request.method == "PATCH" and "apply-patch" in request.content_type:
+            return _json(json.dumps(self.put(json.loads(await request.read()))).encode())
         if name not in self._objects[plural]:
             return _status(404, "not found")
         if request.method == "DELETE":
@@ -173,7 +174,7 @@ class PodServer:
         start, limit = int(request.query.get("continue", 0)), int(request.query.get("limit", 10**9))
         end = start + limit
         meta = {"resourceVersion": str(self.version)} | ({"continue": str(end)} if end < len(found) else {})
-        head = json.dumps({"kind": f"{KINDS[plural]}List", "apiVersion": "v1", "metadata": meta})[:-1].encode()
+        head = json.dumps({"kind": "List", "apiVersion": "v1", "metadata": meta})[:-1].encode()
         items = b",".join(stored.data for stored in found[start:end])
         return _json(head + b',"items":[' + items + b"]}")
 
@@ -241,8 +242,9 @@ def _status(code: int, message: str, headers: dict[str, str] | None = None, reas
 def application(server: PodServer) -> web.Application:
     """The server's routes."""
     made = web.Application()
-    for path in ("", "/{name}", "/{name}/status"):
-        made.router.add_route("*", f"/api/v1/namespaces/{NAMESPACE}/{{plural}}{path}", server.answer)
+    for root in ("/api/v1", "/apis/{group}/{version}"):
+        for path in ("", "/{name}", "/{name}/status"):
+            made.router.add_route("*", f"{root}/namespaces/{NAMESPACE}/{{plural}}{path}", server.answer)
     return made
 
 

@@ -3,79 +3,135 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.runs import adoption
+from airflow_k8s_bigdata.runs import adoption, killing
+from airflow_k8s_bigdata.runs.adoption import End, Found, Standing
 
-RUN = Identity("here", "etl", "2026-11-23", "load", epoch=3)
+RUN = Identity("here", "etl", "2026-11-23", "load", epoch=3, try_number=2)
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "reference" / "exactly-once.md"
 
 
-def driver(phase: str = "Running", *, epoch: int = 3, generation: int = 0, leaving: bool = False) -> dict[str, Any]:
-    identity = replace(RUN, epoch=epoch, generation=generation)
-    metadata = {"name": f"d-{epoch}-{generation}", "labels": identity.labels(), "annotations": identity.annotations()}
+def driver(
+    end: End = End.NOT_YET,
+    *,
+    epoch: int = 3,
+    generation: int = 0,
+    leaving: bool = False,
+    recorded: bool = False,
+    try_number: int = 1,
+) -> Found:
+    identity = replace(RUN, epoch=epoch, generation=generation, try_number=try_number)
+    metadata: dict[str, Any] = {"name": f"d-{epoch}-{generation}"}
+    metadata |= {"labels": identity.labels(), "annotations": identity.annotations()}
     if leaving:
         metadata["deletionTimestamp"] = "2026-11-23T10:00:00Z"
-    return {"metadata": metadata, "status": {"phase": phase}}
+    return Found({"metadata": metadata}, end, recorded)
 
 
 def test_a_run_without_a_driver_creates_the_first_generation() -> None:
     assert adoption.decide(RUN, []) == adoption.Create(0)
 
 
-def test_a_live_driver_is_adopted() -> None:
-    live = driver("Pending")
-    assert adoption.decide(RUN, [live]) == adoption.Adopt(live)
+def test_a_live_driver_is_adopted_whichever_try_made_it() -> None:
+    live = driver(try_number=1)
+    assert adoption.decide(replace(RUN, try_number=4), [live]) == adoption.Adopt(live.driver)
 
 
 def test_a_succeeded_driver_is_adopted_and_not_run_again() -> None:
-    done = driver("Succeeded")
-    assert adoption.decide(RUN, [done]) == adoption.Adopt(done)
+    done = driver(End.SUCCEEDED)
+    assert adoption.decide(RUN, [done]) == adoption.Adopt(done.driver)
 
 
-def test_a_failed_driver_is_never_adopted_and_the_next_generation_follows_it() -> None:
-    assert adoption.decide(RUN, [driver("Failed"), driver("Failed", generation=4)]) == adoption.Create(5)
+def test_a_failure_that_nobody_saw_is_reported_first() -> None:
+    failed = driver(End.FAILED)
+    assert adoption.decide(RUN, [failed]) == adoption.Report(failed.driver)
+
+
+def test_a_reported_failure_is_never_adopted_and_the_next_generation_follows_it() -> None:
+    reported = [driver(End.FAILED, recorded=True), driver(End.FAILED, generation=4, recorded=True)]
+    assert adoption.decide(RUN, reported) == adoption.Create(5)
 
 
 def test_a_live_driver_is_adopted_beside_failed_ones() -> None:
-    live = driver("Running", generation=1)
-    assert adoption.decide(RUN, [driver("Failed"), live]) == adoption.Adopt(live)
+    live = driver(generation=1)
+    assert adoption.decide(RUN, [driver(End.FAILED), live]) == adoption.Adopt(live.driver)
 
 
-def test_after_a_clear_the_old_driver_must_go_first_whatever_its_phase() -> None:
-    for phase in ("Pending", "Running", "Succeeded", "Failed"):
-        old = driver(phase, epoch=2)
-        assert adoption.decide(RUN, [old]) == adoption.Wait(gone=(old,), delete=(old,))
+@pytest.mark.parametrize("end", End)
+def test_after_a_clear_the_old_driver_must_go_first_however_it_stands(end: End) -> None:
+    old = driver(end, epoch=2)
+    assert adoption.decide(RUN, [old]) == adoption.Wait(gone=(old.driver,), delete=(old.driver,))
 
 
 def test_a_driver_that_is_being_deleted_is_waited_for_and_not_deleted_again() -> None:
-    leaving = driver("Running", leaving=True)
-    assert adoption.decide(RUN, [leaving]) == adoption.Wait(gone=(leaving,), delete=())
+    leaving = driver(leaving=True)
+    assert adoption.decide(RUN, [leaving]) == adoption.Wait(gone=(leaving.driver,), delete=())
+
+
+def test_a_living_driver_whose_end_is_recorded_already_has_to_go() -> None:
+    condemned = driver(recorded=True)
+    assert adoption.decide(RUN, [condemned]) == adoption.Wait(gone=(condemned.driver,), delete=(condemned.driver,))
+
+
+def test_a_try_beyond_the_last_of_its_epoch_proves_a_clear_that_kept_the_epoch() -> None:
+    before = driver(try_number=4)
+    assert adoption.standing(replace(RUN, try_number=5), before) is Standing.OUTDATED
+    assert adoption.standing(replace(RUN, try_number=4), before) is Standing.LIVE
+    assert adoption.standing(replace(RUN, try_number=6), driver(try_number=5)) is Standing.LIVE
+
+
+def test_a_clear_of_anything_in_the_dag_run_is_noticed() -> None:
+    assert adoption.maybe_cleared(replace(RUN, clear_number=1), driver().driver)
+    assert not adoption.maybe_cleared(RUN, driver().driver)
+
+
+def test_a_driver_of_an_older_release_without_annotations_is_understood() -> None:
+    bare = Found({"metadata": {"name": "d", "labels": RUN.labels()}})
+    assert adoption.decide(RUN, [bare]) == adoption.Adopt(bare.driver)
 
 
 DRIVERS = st.lists(
     st.builds(
         driver,
-        st.sampled_from(["Pending", "Running", "Succeeded", "Failed", "Unknown"]),
+        st.sampled_from(End),
         epoch=st.integers(1, 4),
         generation=st.integers(0, 3),
         leaving=st.booleans(),
+        recorded=st.booleans(),
+        try_number=st.integers(1, 5),
     ),
     max_size=5,
 )
+TRIES = st.integers(1, 6).map(lambda number: replace(RUN, try_number=number))
 
 
-@given(DRIVERS)
-def test_nothing_is_created_while_a_driver_of_the_run_may_still_live(drivers: list[dict[str, Any]]) -> None:
-    if isinstance(adoption.decide(RUN, drivers), adoption.Create):
-        assert all(found["status"]["phase"] == "Failed" for found in drivers)
+@given(TRIES, DRIVERS)
+def test_nothing_is_created_while_a_driver_of_the_run_may_still_live(identity: Identity, drivers: list[Found]) -> None:
+    if isinstance(adoption.decide(identity, drivers), adoption.Create):
+        assert all(found.end is End.FAILED and found.recorded for found in drivers)
 
 
-@given(DRIVERS)
-def test_a_created_generation_is_new(drivers: list[dict[str, Any]]) -> None:
-    decision = adoption.decide(RUN, drivers)
+@given(TRIES, DRIVERS)
+def test_a_created_generation_is_new(identity: Identity, drivers: list[Found]) -> None:
+    decision = adoption.decide(identity, drivers)
     if isinstance(decision, adoption.Create):
-        assert decision.generation not in {adoption.generation(found) for found in drivers}
+        assert decision.generation not in {adoption.generation(found.driver) for found in drivers}
+
+
+@given(TRIES, DRIVERS)
+def test_the_first_row_of_the_table_that_fits_decides(identity: Identity, drivers: list[Found]) -> None:
+    standings = {adoption.standing(identity, found) for found in drivers}
+    first = next(row for row in adoption.TABLE if row.standing in standings or row.standing is None)
+    assert isinstance(adoption.decide(identity, drivers), first.decision)
+
+
+@pytest.mark.parametrize("table", [adoption.as_markdown(), killing.as_markdown()])
+def test_the_documentation_shows_the_tables_as_they_are(table: str) -> None:
+    assert table in DOCUMENTATION.read_text()

@@ -94,3 +94,23 @@ def test_a_second_coroutine_can_run_inside_a_signal_handler_meanwhile() -> None:
         assert blocking.run(wait()) == "went on"
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupt_from_a_signal_handler_cancels_what_runs_and_lets_nothing_begin() -> None:
+    runner = blocking.Runner()
+    before = signal.signal(signal.SIGALRM, lambda *_: runner.interrupt())
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(blocking.Interrupted):
+            runner.run(asyncio.sleep(60))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(blocking.Interrupted):
+        runner.run(asyncio.sleep(0))
+
+
+def test_an_interrupt_after_the_end_changes_no_result() -> None:
+    runner = blocking.Runner()
+    assert runner.run(asyncio.sleep(0, "done")) == "done"
+    runner.interrupt()
+    assert runner.interrupted

@@ -1,0 +1,157 @@
+"""The trigger: what Airflow stores of it, and how many of them share what they need."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp.test_utils import TestServer
+
+from airflow_k8s_bigdata.kube import sharing
+from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.runs.handle import Handle
+from airflow_k8s_bigdata.runs.outcome import Outcome, State
+from airflow_k8s_bigdata.runs.policy import RunPolicy
+from airflow_k8s_bigdata.triggers.run import RunTrigger
+from airflow_k8s_bigdata.workloads.spark import Driver, SparkApplication
+from tests.hub.clusters import INSTANCE, pod
+from tests.kube.podserver import NAMESPACE, PodServer, application
+
+STORED = {
+    "0.1.0": {
+        "handle": {
+            "namespace": "etl",
+            "driver": "load-571c7f49f0c1154d25ff-0-driver",
+            "uid": "7b1c8a4e-0f0b-4a55-9d2a-4f1f6f1c2f11",
+            "application_id": "spark-bafa562f9cef22a6c201aee94b65204e",
+            "identity": {
+                "instance": "localhost:8080",
+                "dag_id": "sales",
+                "run_id": "manual__2026-11-23",
+                "task_id": "load",
+                "map_index": -1,
+                "try_number": 1,
+                "epoch": 0,
+                "generation": 0,
+            },
+            "adopted": False,
+        },
+        "workload": {"class": "airflow_k8s_bigdata.workloads.spark.application:SparkApplication", "instances": 2},
+        "policy": {
+            "cleanup": "keep_failed",
+            "deadlines": {
+                "queued": None,
+                "starting": 900.0,
+                "executors": None,
+                "running": None,
+                "stopped": None,
+                "drain": 30.0,
+            },
+            "drain_seconds": 60.0,
+            "tail_lines": 30,
+        },
+        "kubernetes_conn_id": "kubernetes_default",
+    }
+}
+"""The arguments of stored triggers, by the release that stored them first in this form. Rows are only ever added."""
+
+LARGEST = 3000
+SECRET = "hunter22-hunter22"
+
+
+def identity(task: str) -> Identity:
+    return Identity(INSTANCE, "d", "r", task)
+
+
+def trigger(task: str) -> RunTrigger:
+    run = identity(task).run_key
+    handle = Handle(NAMESPACE, f"{run}-driver", f"uid-{run}-0", "spark-1", identity(task))
+    workload = SparkApplication(
+        driver=Driver(env={"DB_PASSWORD": SECRET}), conf={"spark.hadoop.fs.s3a.secret.key": SECRET}
+    )
+    return RunTrigger.of(handle, workload, policy=RunPolicy(), kubernetes_conn_id="tests")
+
+
+async def event_of(one: RunTrigger) -> dict[str, Any]:
+    events = [event.payload async for event in one.run()]
+    assert len(events) == 1
+    return dict(events[0])
+
+
+@pytest.fixture
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PodServer]:
+    """A cluster behind the Airflow connection `tests`."""
+    made = PodServer()
+    listening = TestServer(application(made))
+    await listening.start_server(shutdown_timeout=0)
+    config = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": {"server": str(listening.make_url(""))}}],
+        "users": [{"name": "a", "user": {"token": "none"}}],
+    }
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    extra = {"kube_config_path": str(tmp_path / "config")}
+    monkeypatch.setenv("AIRFLOW_CONN_TESTS", json.dumps({"conn_type": "kubernetes", "extra": extra}))
+    yield made
+    made.cut()
+    await listening.close()
+
+
+@pytest.mark.parametrize("release", STORED)
+def test_a_row_that_a_release_stored_still_deserialises(release: str) -> None:
+    again = RunTrigger(**STORED[release])
+    assert Handle.from_json(again.handle).application_id == "spark-bafa562f9cef22a6c201aee94b65204e"
+    assert RunPolicy.from_json(again.policy) == RunPolicy()
+
+
+def test_what_is_stored_comes_back_equal_through_json() -> None:
+    path, arguments = trigger("a").serialize()
+    assert path == "airflow_k8s_bigdata.triggers.run.RunTrigger"
+    assert RunTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
+
+
+def test_what_is_stored_is_small_and_holds_no_secret_and_no_kubeconfig() -> None:
+    stored = json.dumps(trigger("a").serialize())
+    assert len(stored) < LARGEST
+    assert SECRET not in stored
+    assert "server" not in stored
+
+
+async def test_a_trigger_fires_one_event_with_the_outcome_and_ends(server: PodServer) -> None:
+    server.put(pod(identity("a").run_key, exit_code=0))
+    event = await event_of(trigger("a"))
+    assert Outcome.from_json(event["outcome"]).state is State.SUCCEEDED
+    assert Handle.from_json(event["handle"]).identity == identity("a")
+
+
+async def test_an_ended_trigger_leaves_nothing_open(server: PodServer) -> None:
+    server.put(pod(identity("a").run_key, exit_code=0))
+    await event_of(trigger("a"))
+    assert sharing.in_use() == 0
+    await server.until(lambda: server.watches == 0)
+
+
+async def test_triggers_of_one_connection_share_client_list_and_watch(server: PodServer) -> None:
+    tasks = [f"t{number}" for number in range(5)]
+    for task in tasks:
+        server.put(pod(identity(task).run_key))
+    waiting = [asyncio.create_task(event_of(trigger(task))) for task in tasks]
+    await server.until(lambda: server.requests["GET pods watch"] > 0)
+    assert sharing.in_use() == 1
+    for task in tasks:
+        server.put(pod(identity(task).run_key, exit_code=0))
+    events = await asyncio.gather(*waiting)
+    assert {event["outcome"]["state"] for event in events} == {"succeeded"}
+    assert server.requests["GET pods"] == 1
+
+
+async def test_a_connection_that_does_not_exist_is_told_in_the_event() -> None:
+    one = trigger("a")
+    one.kubernetes_conn_id = "nobody_made_this"
+    assert "nobody_made_this" in (await event_of(one))["error"]
