@@ -192,8 +192,8 @@ class _Course:
         """A stream was opened (None) or got as far as a version. Returns whether that ended some trouble."""
         if version is None:
             self._began, self._open = self._clock(), True
-        else:
-            self.version, self._failures = version, 0
+            return False  # it may break at once; the first bookmark comes within a minute or so
+        self.version, self._failures = version, 0
         recovered, self._troubled = self._troubled, False
         return recovered
 

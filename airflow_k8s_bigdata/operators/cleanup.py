@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 
 
 class SparkCleanupOperator(compat.BaseOperator):
-    """Deletes ended drivers with all they own, and objects whose driver is gone. Drivers that live are never touched.
+    """Deletes ended drivers with all they own, objects whose driver is gone, and living drivers that nobody waits for.
 
-    Returns, as XCom, what it deleted, or with `dry_run_only` would delete: a list of dicts with kind, namespace, name,
-    uid, why, dag_id, task_id. Raises ClusterError when pods can't be listed; what can't be deleted fails the task after
-    the rest was.
+    A living driver of this Airflow is deleted when Airflow says that its task has ended or is gone: somebody may have
+    marked a deferred task while no triggerer was alive to end its driver. Returns, as XCom, what it deleted, or with
+    `dry_run_only` would delete: a list of dicts with kind, namespace, name, uid, why, dag_id, task_id. Raises
+    ClusterError when pods can't be listed, and, after all the rest is done, when something could not be deleted.
 
     :param older_than: time since a driver's end; None: drivers whose policy's `ttl` has passed.
     :param state: "succeeded" or "failed" only; None: both.
     :param dag_id_to_clean: what the runs of this DAG have left; None: of all DAGs.
-    :param all_instances: also what other Airflows have left in the namespace.
+    :param all_instances: also ended drivers and orphans of other Airflows in the namespace.
     :param orphans: whether objects that belong to no driver any more go too.
+    :param abandoned_after: how old a living driver must be before Airflow is asked about it; None: never.
     :param dry_run_only: delete nothing.
     :param namespace: None: the connection's, else "default".
     :param kubernetes_conn_id: Airflow connection of type `kubernetes`.
@@ -45,6 +47,7 @@ class SparkCleanupOperator(compat.BaseOperator):
         dag_id_to_clean: str | None = None,
         all_instances: bool = False,
         orphans: bool = True,
+        abandoned_after: timedelta | None = timedelta(minutes=5),
         dry_run_only: bool = False,
         namespace: str | None = None,
         kubernetes_conn_id: str = kube.DEFAULT_CONN_ID,
@@ -58,6 +61,7 @@ class SparkCleanupOperator(compat.BaseOperator):
         self.dag_id_to_clean = dag_id_to_clean
         self.all_instances = all_instances
         self.orphans = orphans
+        self.abandoned_after = abandoned_after
         self.dry_run_only = dry_run_only
         self.namespace = namespace
         self.kubernetes_conn_id = kubernetes_conn_id
@@ -73,17 +77,35 @@ class SparkCleanupOperator(compat.BaseOperator):
             instance=None if self.all_instances else tasks.instance(),
             orphans=self.orphans,
         )
-        return blocking.run(self._clean(cluster, namespace, criteria))
+        found, living = blocking.run(self._find(cluster, namespace, criteria))
+        found += [leftover for leftover in living if self._abandoned(leftover)]
+        kept = blocking.run(self._remove(cluster, found))
+        if kept:
+            raise errors.ClusterError(f"could not be deleted: {', '.join(kept)}", action=f"clean {namespace}")
+        return [dataclasses.asdict(leftover) for leftover in found]
 
-    async def _clean(self, cluster: kube.Cluster, namespace: str, criteria: Criteria) -> list[dict[str, Any]]:
+    async def _find(self, cluster: kube.Cluster, namespace: str, criteria: Criteria) -> Found:
         from airflow_k8s_bigdata.kube.api import Api
 
         async with Api(cluster.access()) as api:
             found = await cleaning.find(api, namespace, criteria)
-            kept = [leftover.name for leftover in found if not await self._removed(api, leftover)]
-        if kept:
-            raise errors.ClusterError(f"could not be deleted: {', '.join(kept)}", action=f"clean {namespace}")
-        return [dataclasses.asdict(leftover) for leftover in found]
+            if self.abandoned_after is None:
+                return found, []
+            mine = dataclasses.replace(criteria, instance=tasks.instance())
+            return found, await cleaning.living(api, namespace, mine, older_than=self.abandoned_after)
+
+    def _abandoned(self, leftover: Leftover) -> bool:
+        if leftover.identity is None:
+            return False
+        state = tasks.state_of(leftover.identity)
+        leftover.why = f"its task is {state}"
+        return killing.wish(state) is killing.Wish.KILL
+
+    async def _remove(self, cluster: kube.Cluster, found: list[Leftover]) -> list[str]:
+        from airflow_k8s_bigdata.kube.api import Api
+
+        async with Api(cluster.access()) as api:
+            return [leftover.name for leftover in found if not await self._removed(api, leftover)]
 
     async def _removed(self, api: Api, leftover: Leftover) -> bool:
         what = f"{leftover.kind} {leftover.namespace}/{leftover.name}: {leftover.why}"

@@ -95,6 +95,11 @@ class Run:
         wait_for(lambda: witness.running(self.kube.record(), self.key), 60, lambda: f"no driver; {self.state()}")
         return self
 
+    def followed_by_trigger(self) -> Run:
+        """Wait until a triggerer follows the driver."""
+        wait_for(lambda: self.state() == "deferred" and "driver running" in self.log(), 60)
+        return self
+
     def until_none_lives(self, seconds: float = 10) -> None:
         wait_for(lambda: not self.live(), seconds, lambda: f"alive: {self.live()}")
 

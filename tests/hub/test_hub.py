@@ -235,6 +235,7 @@ async def test_trouble_is_told_while_it_lasts(server: PodServer, onlooker: Onloo
     server.cut()
     await onlooker.until(lambda: onlooker.subscription.trouble is not None)
     server.faults.clear()
+    server.put(pod("b"))
     await onlooker.until(lambda: onlooker.subscription.trouble is None)
 
 

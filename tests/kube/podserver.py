@@ -52,6 +52,7 @@ class PodServer:
         self.faults: list[Refuse] = []
         self.oldest = 0
         self.silent = False
+        self.hangs_up = False
         self.token: str | None = None
         self._version = itertools.count(1000)
         self.version = next(self._version)
@@ -183,6 +184,8 @@ class PodServer:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)
+        if self.hangs_up:
+            return response
         if version < self.oldest:
             status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
             await response.write(json.dumps({"type": "ERROR", "object": status}).encode() + b"\n")

@@ -59,6 +59,17 @@ def names(listed: Any) -> list[str]:
     return [obj["metadata"]["name"] for obj in listed.objects]
 
 
+async def all_of(updates: Any) -> None:
+    async for _ in updates:
+        pass
+
+
+async def stopped(looking: asyncio.Task[None]) -> None:
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+
+
 async def test_a_list_comes_whole_however_many_pages_it_has(server: PodServer, updates: Any) -> None:
     for number in range(7):
         server.put(pod(f"p{number}"))
@@ -84,37 +95,33 @@ async def test_the_server_decides_how_long_to_wait(server: PodServer, updates: A
 
 
 async def test_pauses_grow_up_to_the_longest_and_are_jittered(server: PodServer, updates: Any, pauses: Pauses) -> None:
-    await anext(updates)
     server.faults = [Refuse(500, "no", times=40, watch=True)]
-    following = asyncio.create_task(anext(updates))
-    assert isinstance(await following, Troubled)
-    following = asyncio.create_task(anext(updates))
-    await server.until(lambda: not server.faults, seconds=10)
+    looking = asyncio.create_task(all_of(updates))
+    await server.until(lambda: not server.faults)
     longest = [pause for pause in pauses.seconds if pause > 3.9]
     assert len(set(longest)) == len(longest) > 10
     assert max(pauses.seconds) <= 8.0
-    following.cancel()
+    await stopped(looking)
 
 
-async def test_a_server_that_ends_every_stream_at_once_is_not_hammered(api: Api, pauses: Pauses) -> None:
-    kept = watching.keep(api, "Pod", NAMESPACE, patience=Patience(stream=0.01, silence=5), sleep=pauses)
-    async with contextlib.aclosing(kept), asyncio.timeout(20):
-        await anext(kept)
-        following = asyncio.create_task(anext(kept))
-        while len(pauses.seconds) < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        following.cancel()
-    assert pauses.seconds[:2] == [1, 1]
+async def test_a_server_that_ends_every_stream_at_once_is_not_hammered(
+    server: PodServer, updates: Any, pauses: Pauses
+) -> None:
+    server.hangs_up = True
+    looking = asyncio.create_task(all_of(updates))
+    await server.until(lambda: server.requests["GET pods watch"] > 5)
+    assert pauses.seconds[:4] == [1, 1, 1, 1]
+    await stopped(looking)
 
 
-async def test_an_answer_that_is_no_list_is_trouble_and_passes(server: PodServer, updates: Any) -> None:
+async def test_an_answer_that_is_not_understood_is_trouble_that_a_list_ends(server: PodServer, updates: Any) -> None:
     await anext(updates)
-    server.put(pod("strange"), quiet=True)
+    following = asyncio.create_task(anext(updates))
+    await server.until(lambda: server.watches > 0)
     server.replay("MODIFIED", {"metadata": {"name": "strange", "resourceVersion": 5}})
-    server.replay("MODIFIED", {"metadata": {"name": "strange", "resourceVersion": 6}})
-    seen = [await anext(updates) for _ in range(2)]
-    assert [type(update) for update in seen] == [Troubled, Listed]
-    assert "not understood" in str(seen[0].error)
+    trouble, after = await following, await anext(updates)
+    assert "not understood" in str(trouble.error)
+    assert isinstance(after, Listed)
 
 
 async def test_a_history_that_is_not_ours_any_more_is_left_by_a_list(server: PodServer, updates: Any) -> None:
@@ -127,8 +134,11 @@ async def test_a_history_that_is_not_ours_any_more_is_left_by_a_list(server: Pod
 async def test_trouble_that_ends_by_itself_is_told_to_have_ended(server: PodServer, updates: Any) -> None:
     await anext(updates)
     server.faults = [Refuse(503, "later", times=2, watch=True)]
-    seen = [await anext(updates) for _ in range(2)]
-    assert [type(update) for update in seen] == [Troubled, Recovered]
+    assert isinstance(await anext(updates), Troubled)
+    following = asyncio.create_task(anext(updates))
+    await server.until(lambda: server.watches > 0)
+    server.put(pod("new"))
+    assert isinstance(await following, Recovered)
 
 
 async def test_a_single_failure_is_nobodys_business(server: PodServer, updates: Any) -> None:

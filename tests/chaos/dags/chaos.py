@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
+from airflow_k8s_bigdata.operators.cleanup import SparkCleanupOperator
 from airflow_k8s_bigdata.runs.policy import OnWorkerStop, RunPolicy
 from tests.chaos.operator import TinyOperator
 from tests.chaos.tiny import Tiny
@@ -30,6 +31,9 @@ def dag(dag_id: str, *, retries: int = 3, run_limit: timedelta | None = None, **
         )
     globals()[dag_id] = made
 
+
+with DAG("clean", schedule=None, catchup=False):
+    SparkCleanupOperator(task_id="task", namespace=NAMESPACE, abandoned_after=timedelta())
 
 dag("sync")
 dag("sync_once", retries=0)

@@ -164,6 +164,7 @@ async def test_trouble_and_its_end_are_told_once_each(server: PodServer, api: Ap
     server.cut()
     await said.until("can't be watched")
     server.faults.clear()
+    server.put(pod("another"))
     await said.until("answers again")
     server.put(pod(RUN, exit_code=0))
     assert (await running).state is State.SUCCEEDED

@@ -1,0 +1,130 @@
+"""Spark's own submitter, of several versions, pointed at a localkube."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyspark
+import yaml
+
+from tests.localkube.api_replay import wait_for
+from tests.localkube.api_support import REPOSITORY, LocalKube, Object
+
+NAMESPACE = "spark"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+OLDER = {version: REPOSITORY / ".sparks" / version / "pyspark" for version in ("3.5.9", "4.0.5")}
+NEWEST = "4.3.0"
+HOMES = {**OLDER, NEWEST: Path(pyspark.__file__).parent}
+JOBS = Path(__file__).parent / "spark_jobs"
+# Short-lived JVMs: compiling less and one collector thread halve what a start costs.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+CONF = {
+    "spark.driver.extraJavaOptions": JAVA,
+    "spark.driver.memory": "512m",
+    "spark.executor.extraJavaOptions": JAVA,
+    "spark.executor.instances": "1",
+    "spark.executor.memory": "512m",
+    "spark.kubernetes.allocation.batch.delay": "200ms",
+    "spark.kubernetes.authenticate.driver.serviceAccountName": "spark",
+    "spark.kubernetes.namespace": NAMESPACE,
+    "spark.ui.enabled": "false",
+}
+SECONDS = 240
+
+
+def image_config(folder: Path) -> Path:
+    """Image rules in which Spark's images bring the jobs along."""
+    rule = {"match": ["apache/spark*"], "base": "spark", "binds": {"/opt/jobs": str(JOBS)}}
+    path = folder / "images.yaml"
+    path.write_text(yaml.safe_dump({"images": [rule]}))
+    return path
+
+
+@dataclass
+class Submission:
+    """A `spark-submit` under way, and the driver that it makes."""
+
+    kube: LocalKube
+    name: str
+    process: subprocess.Popen[str]
+
+    def pods(self, role: str) -> dict[str, Object]:
+        """Its pods of a role by name."""
+        selector = f"spark-app-name={self.name},spark-role={role}"
+        listed = self.kube.get(f"{PODS}?labelSelector={selector.replace('=', '%3D')}")["items"]
+        return {pod["metadata"]["name"]: pod for pod in listed}
+
+    def log(self) -> str:
+        """What the driver has written so far; empty before it has started."""
+        for name in self.pods("driver"):
+            response = self.kube.request("GET", f"{PODS}/{name}/log")
+            return response.text if response.status_code == 200 else ""
+        return ""
+
+    def wait_for_line(self, text: str) -> None:
+        wait_for(lambda: text in self.log(), SECONDS)
+
+    def executor(self, number: int) -> Object:
+        """The pod of an executor, once it is there."""
+
+        def found() -> Object | None:
+            return next((pod for pod in self.pods("executor").values() if executor_number(pod) == number), None)
+
+        return dict(wait_for(found, SECONDS))
+
+    def delete(self, pod: Object, grace: int) -> None:
+        self.kube.request("DELETE", f"{PODS}/{pod['metadata']['name']}", {"gracePeriodSeconds": grace})
+
+    def finished_driver(self) -> Object:
+        """The driver's pod when it has ended."""
+
+        def ended() -> Object | None:
+            drivers = self.pods("driver").values()
+            return next((pod for pod in drivers if pod["status"]["phase"] in ("Succeeded", "Failed")), None)
+
+        return dict(wait_for(ended, SECONDS))
+
+    def output(self) -> str:
+        """What the submitter printed, when it has ended well."""
+        output, _ = self.process.communicate(timeout=SECONDS)
+        assert self.process.returncode == 0, output
+        return output
+
+
+def submit(kube: LocalKube, version: str, name: str, job: tuple[str, ...], conf: dict[str, str]) -> Submission:
+    """Start the real `spark-submit` of a version in cluster mode."""
+    settings = CONF | {"spark.kubernetes.container.image": f"apache/spark:{version}"} | conf
+    home = HOMES[version]
+    words = [f"{home}/bin/spark-submit", "--master", f"k8s://{kube.url}", "--deploy-mode", "cluster", "--name", name]
+    words += [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(kube.kubeconfig),
+        "SPARK_HOME": str(home),
+        "SPARK_SUBMIT_OPTS": JAVA,
+    }
+    process = subprocess.Popen(
+        [*words, f"local:///opt/jobs/{job[0]}", *job[1:]],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return Submission(kube, name, process)
+
+
+def executor_number(pod: Object) -> int:
+    return int(pod["metadata"]["labels"]["spark-exec-id"])
+
+
+def exit_code(pod: Object) -> int:
+    return int(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"])
+
+
+def claim(pod: Object) -> str:
+    """The claim that a pod's only persistent volume is of."""
+    volumes = (volume.get("persistentVolumeClaim") for volume in pod["spec"]["volumes"])
+    return next(str(found["claimName"]) for found in volumes if found)

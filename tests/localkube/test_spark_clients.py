@@ -1,0 +1,81 @@
+"""Spark's own Java client, in the submitters and drivers of three versions, unchanged, against localkube."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.localkube import spark_support as spark
+from tests.localkube.api_replay import wait_for
+from tests.localkube.api_support import LocalKube, running_localkube
+from tests.localkube.spark_support import Submission, submit
+
+CLAIM = "spark.kubernetes.executor.volumes.persistentVolumeClaim.spark-local-dir-1"
+CLAIMS = {
+    f"{CLAIM}.mount.path": "/data",
+    f"{CLAIM}.options.claimName": "OnDemand",
+    f"{CLAIM}.options.storageClass": "standard",
+    f"{CLAIM}.options.sizeLimit": "1Gi",
+}
+SCALING = {
+    "spark.decommission.enabled": "true",
+    "spark.dynamicAllocation.enabled": "true",
+    "spark.dynamicAllocation.executorIdleTimeout": "5s",
+    "spark.dynamicAllocation.initialExecutors": "1",
+    "spark.dynamicAllocation.maxExecutors": "2",
+    "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+}
+ALONE = {"spark.kubernetes.submission.waitAppCompletion": "false"}
+
+
+@pytest.fixture(scope="module")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube]:
+    """A localkube that runs three versions of Spark."""
+    folder = tmp_path_factory.mktemp("sparks")
+    homes = ":".join(f"{version}={home}" for version, home in spark.OLDER.items())
+    options = ("--namespace=spark", "--cpus=16", f"--image-config={spark.image_config(folder)}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCALKUBE_SPARK_HOMES", homes)
+        with running_localkube(folder / "localkube", *options) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def submissions(kube: LocalKube) -> Iterator[dict[str, Submission]]:
+    """All applications, started at once; each is waited for by the tests that look at it."""
+    started = {
+        "lossy": submit(kube, spark.NEWEST, "lossy", ("restless.py", "2"), CLAIMS),
+        "scaled": submit(kube, spark.NEWEST, "scaled", ("restless.py", "3", "idle"), ALONE | SCALING),
+        **{v: submit(kube, v, f"plain-{v.replace('.', '-')}", ("plain.py",), ALONE) for v in spark.OLDER},
+    }
+    yield started
+    for each in started.values():
+        each.process.kill()
+        each.process.communicate()
+
+
+@pytest.mark.parametrize("version", spark.OLDER)
+def test_a_submitter_that_does_not_wait_leaves_a_driver_that_succeeds(
+    submissions: dict[str, Submission], version: str
+) -> None:
+    submission = submissions[version]
+    assert "Deployed Spark application" in submission.output()
+    assert spark.exit_code(submission.finished_driver()) == 0
+    assert f"Spark {version} counts 4950" in submission.log()
+
+
+def test_a_lost_executor_is_replaced_and_its_claim_taken_over(submissions: dict[str, Submission]) -> None:
+    lossy = submissions["lossy"]
+    lossy.wait_for_line("executor 1 works")
+    lost = lossy.executor(1)
+    lossy.delete(lost, grace=0)
+    assert spark.claim(lossy.executor(2)) == spark.claim(lost)
+
+
+def test_a_submitter_that_waits_says_how_the_driver_ended(submissions: dict[str, Submission]) -> None:
+    output = submissions["lossy"].output()
+    assert "phase: Running" in output
+    assert "exit code: 0" in output
+    assert "executor 2 works" in submissions["lossy"].log()
