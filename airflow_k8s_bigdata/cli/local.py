@@ -13,22 +13,13 @@ from typing import Any
 
 import click
 
+from airflow_k8s_bigdata.cli import local_faults
+from airflow_k8s_bigdata.cli.local_state import alive, data_dir_option, needed_state, running_state
+
 START_SECONDS = 60
 STOP_SECONDS = 60
 
 
-def _default_folder() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "k8s-bigdata" / "localkube"
-
-
-_folder = click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=_default_folder,
-    show_default="$XDG_STATE_HOME/k8s-bigdata/localkube",
-    help="Where localkube keeps its kubeconfig, logs and volumes.",
-)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -44,8 +35,11 @@ def command() -> None:
     """
 
 
+command.add_command(local_faults.command)
+
+
 @command.command()
-@_folder
+@data_dir_option
 @_json
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one")
 @click.option("--cpus", type=float, help="Capacity that pods may request. Default: this machine's.")
@@ -53,7 +47,7 @@ def command() -> None:
 @click.option("--namespace", default="spark", show_default=True, help="Namespace to create, with an account `spark`.")
 def up(data_dir: Path, as_json: bool, port: int, cpus: float | None, memory: str | None, namespace: str) -> None:
     """Start localkube and wait until it answers."""
-    if (state := _state(data_dir)) is not None:
+    if (state := running_state(data_dir)) is not None:
         _show(state, data_dir, as_json=as_json, verb="is already up")
         return
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -71,7 +65,7 @@ def up(data_dir: Path, as_json: bool, port: int, cpus: float | None, memory: str
             start_new_session=True,
         )
     end = time.monotonic() + START_SECONDS
-    while (state := _state(data_dir)) is None:
+    while (state := running_state(data_dir)) is None:
         if process.poll() is not None or time.monotonic() > end:
             lines = log.read_text(errors="replace").splitlines()
             raise click.ClickException(f"localkube did not start: {lines[-1] if lines else 'no output'} (see {log})")
@@ -80,14 +74,12 @@ def up(data_dir: Path, as_json: bool, port: int, cpus: float | None, memory: str
 
 
 @command.command()
-@_folder
+@data_dir_option
 @_json
 @click.option("--kubeconfig", is_flag=True, help="Print the kubeconfig's path only.")
 def status(data_dir: Path, as_json: bool, kubeconfig: bool) -> None:
     """Say whether localkube runs; exit code 1 if not."""
-    state = _state(data_dir)
-    if state is None:
-        raise click.ClickException(f"localkube is not running in {data_dir}; start it with: k8s-bigdata local up")
+    state = needed_state(data_dir)
     if kubeconfig:
         click.echo(data_dir / "kubeconfig")
     else:
@@ -95,37 +87,20 @@ def status(data_dir: Path, as_json: bool, kubeconfig: bool) -> None:
 
 
 @command.command()
-@_folder
+@data_dir_option
 def down(data_dir: Path) -> None:
     """End localkube and every process of its pods."""
-    state = _state(data_dir)
+    state = running_state(data_dir)
     if state is None:
         click.echo("localkube is not running")
         return
     os.kill(state["pid"], signal.SIGTERM)
     end = time.monotonic() + STOP_SECONDS
-    while _alive(state["pid"]):
+    while alive(state["pid"]):
         if time.monotonic() > end:
             raise click.ClickException(f"localkube (pid {state['pid']}) does not end; see {data_dir / 'localkube.log'}")
         time.sleep(0.1)
     click.echo("localkube is down")
-
-
-def _state(data_dir: Path) -> dict[str, Any] | None:
-    """What a running localkube wrote about itself; None when none runs there."""
-    try:
-        state: dict[str, Any] = json.loads((data_dir / "localkube.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return state if _alive(state["pid"]) else None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return b"airflow_k8s_bigdata.localkube" in command_line
 
 
 def _show(state: dict[str, Any], data_dir: Path, *, as_json: bool, verb: str) -> None:

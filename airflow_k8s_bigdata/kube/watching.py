@@ -136,8 +136,9 @@ async def keep(
             version = course.version
             if version is None:
                 course.listed(listed := await reader.list())
-                yield listed
                 version = listed.version
+                yield listed
+                del listed  # may be large, and the watch may be long
                 if course.polls:
                     course.polls -= 1
                     course.version = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from airflow_k8s_bigdata.objects import names
 
@@ -38,6 +40,17 @@ class Identity:
     epoch: int = 0
     generation: int = 0
     clear_number: int = 0
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Self | None:
+        """The task instance that an object of a run belongs to, from its annotations; None when they are not there."""
+        full = metadata.get("annotations") or {}
+        wanted = ("instance", "dag_id", "run_id", "task_id", "map_index")
+        parts = [str(full[f"{PREFIX}/{name}"]) for name in wanted if f"{PREFIX}/{name}" in full]
+        if len(parts) < len(wanted):
+            return None
+        instance, dag_id, run_id, task_id, map_index = parts
+        return cls(instance, dag_id, run_id, task_id, int(map_index))
 
     @property
     def run_key(self) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
-from airflow_k8s_bigdata.runs import blocking, cleaning
+from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.runs import blocking, cleaning, killing
 from airflow_k8s_bigdata.runs.cleaning import Criteria, Leftover
 
 if TYPE_CHECKING:
@@ -78,13 +79,17 @@ class SparkCleanupOperator(compat.BaseOperator):
             orphans=self.orphans,
         )
         found, living = blocking.run(self._find(cluster, namespace, criteria))
-        found += [leftover for leftover in living if self._abandoned(leftover)]
-        kept = blocking.run(self._remove(cluster, found))
-        if kept:
+        for identity, leftover in living:
+            state = tasks.state_of(identity)
+            if killing.wish(state) is killing.Wish.KILL:
+                found.append(dataclasses.replace(leftover, why=f"alive, and its task is {state}"))
+        if kept := blocking.run(self._remove(cluster, found)):
             raise errors.ClusterError(f"could not be deleted: {', '.join(kept)}", action=f"clean {namespace}")
         return [dataclasses.asdict(leftover) for leftover in found]
 
-    async def _find(self, cluster: kube.Cluster, namespace: str, criteria: Criteria) -> Found:
+    async def _find(
+        self, cluster: kube.Cluster, namespace: str, criteria: Criteria
+    ) -> tuple[list[Leftover], list[tuple[Identity, Leftover]]]:
         from airflow_k8s_bigdata.kube.api import Api
 
         async with Api(cluster.access()) as api:
@@ -93,13 +98,6 @@ class SparkCleanupOperator(compat.BaseOperator):
                 return found, []
             mine = dataclasses.replace(criteria, instance=tasks.instance())
             return found, await cleaning.living(api, namespace, mine, older_than=self.abandoned_after)
-
-    def _abandoned(self, leftover: Leftover) -> bool:
-        if leftover.identity is None:
-            return False
-        state = tasks.state_of(leftover.identity)
-        leftover.why = f"its task is {state}"
-        return killing.wish(state) is killing.Wish.KILL
 
     async def _remove(self, cluster: kube.Cluster, found: list[Leftover]) -> list[str]:
         from airflow_k8s_bigdata.kube.api import Api

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects import identity as identities
 from airflow_k8s_bigdata.objects import names, pods
-from airflow_k8s_bigdata.runs import recording
+from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.runs import adoption, recording
 
 if TYPE_CHECKING:
     from airflow_k8s_bigdata.kube.api import Api, Object
@@ -95,6 +96,25 @@ async def find(api: Api, namespace: str, criteria: Criteria) -> list[Leftover]:
             continue
         objects[kind] = list(listed.get("items") or [])
     return select(objects, criteria, api.now())
+
+
+async def living(
+    api: Api, namespace: str, criteria: Criteria, *, older_than: timedelta
+) -> list[tuple[Identity, Leftover]]:
+    """Drivers that live, with their task instances: whether anybody waits for them, only Airflow knows.
+
+    :param older_than: time since the driver's creation.
+    """
+    listed = await api.list("Pod", namespace, labelSelector=f"{criteria.selector()},spark-role=driver")
+    found = []
+    for driver in listed.get("items") or []:
+        created = pods.created(driver)
+        if adoption.ended(driver) or driver["metadata"].get("deletionTimestamp") or created is None:
+            continue
+        identity = Identity.of(driver["metadata"])
+        if identity is not None and api.now() - created >= older_than:
+            found.append((identity, _leftover("Pod", driver, "alive")))
+    return found
 
 
 async def remove(api: Api, leftover: Leftover) -> None:

@@ -250,6 +250,7 @@ class Selection:
             self._take_listed(seen)
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
+        pods.clear()  # it may be large, and who listed it keeps it
         for run, known in list(self._runs.items()):
             for uid, (last, raw) in [item for item in known.items() if item[0] not in listed]:
                 if not last or last <= version:  # else the list is older than what was seen already
@@ -259,7 +260,7 @@ class Selection:
         for number, subscription in enumerate(self._all()):
             if not subscription.begun:
                 self._begin(subscription)
-            if number % SLICE == SLICE - 1:
+            if not number % GIVE_WAY:
                 await asyncio.sleep(0)
 
     def _take_listed(self, seen: _Seen) -> None:

@@ -143,8 +143,8 @@ def _process(
             errors.seek(0)
             raise RuntimeError(f"the measured process failed:\n{errors.read()[-3000:]}") from None
         finally:
-            process.terminate()
-            process.wait()
+            with process:  # closes its pipes, too
+                process.terminate()
 
 
 def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ LONG = "sleep 300"
 
 # A worker that waits
 
+
 def test_5_9_after_the_death_of_the_worker_the_next_try_adopts_the_driver(begin: Begin) -> None:
     run = begin("sync", "sleep 25; echo the end").running()
     run.signal_worker(signal.SIGKILL)

@@ -118,6 +118,7 @@ async def test_an_answer_that_is_not_understood_is_trouble_that_a_list_ends(serv
     await anext(updates)
     following = asyncio.create_task(anext(updates))
     await server.until(lambda: server.watches > 0)
+    server.put(pod("strange"), quiet=True)
     server.replay("MODIFIED", {"metadata": {"name": "strange", "resourceVersion": 5}})
     trouble, after = await following, await anext(updates)
     assert "not understood" in str(trouble.error)

@@ -14,6 +14,7 @@ from tests.localkube.api_replay import wait_for
 from tests.localkube.api_support import REPOSITORY, LocalKube, Object
 
 NAMESPACE = "spark"
+CLAIMS = f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 OLDER = {version: REPOSITORY / ".sparks" / version / "pyspark" for version in ("3.5.9", "4.0.5")}
 NEWEST = "4.3.0"
@@ -122,9 +123,3 @@ def executor_number(pod: Object) -> int:
 
 def exit_code(pod: Object) -> int:
     return int(pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"])
-
-
-def claim(pod: Object) -> str:
-    """The claim that a pod's only persistent volume is of."""
-    volumes = (volume.get("persistentVolumeClaim") for volume in pod["spec"]["volumes"])
-    return next(str(found["claimName"]) for found in volumes if found)

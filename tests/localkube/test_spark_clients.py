@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -66,16 +65,44 @@ def test_a_submitter_that_does_not_wait_leaves_a_driver_that_succeeds(
     assert f"Spark {version} counts 4950" in submission.log()
 
 
-def test_a_lost_executor_is_replaced_and_its_claim_taken_over(submissions: dict[str, Submission]) -> None:
+def test_a_lost_executor_is_replaced(submissions: dict[str, Submission]) -> None:
     lossy = submissions["lossy"]
     lossy.wait_for_line("executor 1 works")
-    lost = lossy.executor(1)
-    lossy.delete(lost, grace=0)
-    assert spark.claim(lossy.executor(2)) == spark.claim(lost)
+    lossy.delete(lossy.executor(1), grace=5)
+    lossy.wait_for_line("executor 2 works")
+    assert "Lost executor 1" in lossy.log()
 
 
 def test_a_submitter_that_waits_says_how_the_driver_ended(submissions: dict[str, Submission]) -> None:
     output = submissions["lossy"].output()
     assert "phase: Running" in output
     assert "exit code: 0" in output
-    assert "executor 2 works" in submissions["lossy"].log()
+
+
+def test_executors_had_claims_on_demand_which_are_gone_in_the_end(submissions: dict[str, Submission]) -> None:
+    lossy = submissions["lossy"]
+    assert "with StorageClass standard" in lossy.log()
+    wait_for(lambda: not lossy.kube.get(spark.CLAIMS)["items"])
+
+
+def test_executors_come_with_work(submissions: dict[str, Submission]) -> None:
+    scaled = submissions["scaled"]
+    scaled.wait_for_line("executor 2 works")
+    assert "Requesting 1 new executor because tasks are backlogged" in scaled.log()
+
+
+def test_an_executor_that_is_deleted_hands_over_first(submissions: dict[str, Submission]) -> None:
+    """Its pod's preStop hook runs the script of Spark's image that asks it to."""
+    scaled = submissions["scaled"]
+    scaled.delete(scaled.executor(1), grace=30)
+    scaled.wait_for_line("executor 3 works")
+    print(scaled.log())
+    assert 0
+
+
+def test_idle_executors_are_decommissioned(submissions: dict[str, Submission]) -> None:
+    scaled = submissions["scaled"]
+    scaled.wait_for_line("no executor is left")
+    assert spark.exit_code(scaled.finished_driver()) == 0
+    print(scaled.log())
+    assert 0
