@@ -10,6 +10,7 @@ from logserver import Driver, Heard, LogServer, quickly, serving
 
 from airflow_k8s_bigdata.kube.logs import Patience, follow
 from airflow_k8s_bigdata.kube.logstreams import BUSY, Rate, Streams
+from airflow_k8s_bigdata.objects.loglines import Batch
 
 LINES = [stamped(20 * number, b"line %d" % number) for number in range(500)]
 
@@ -26,6 +27,19 @@ class Log:
 
     def give_way(self) -> None:
         self.gave_way = True
+
+
+class RivalComes(Heard):
+    """A sink at whose first batch a busy log takes the stream."""
+
+    def __init__(self, streams: Streams) -> None:
+        super().__init__()
+        self._streams = streams
+
+    async def __call__(self, batch: Batch) -> None:
+        if not self.batches:
+            self._streams.take(Log(BUSY))
+        await super().__call__(batch)
 
 
 async def followed_live(streams: Streams, server: LogServer, heard: Heard) -> int:
@@ -100,9 +114,8 @@ async def test_a_log_without_a_stream_comes_whole_in_turns() -> None:
 
 
 async def test_a_log_whose_stream_is_taken_goes_on_in_turns() -> None:
-    streams, server, heard = Streams(limit=1), LogServer(), Heard()
-    loop = asyncio.get_running_loop()
-    loop.call_later(0.05, streams.take, Log(BUSY))
+    streams, server = Streams(limit=1), LogServer()
+    heard = RivalComes(streams)
     assert await followed_live(streams, server, heard) >= 1
     assert heard.text == text_of(LINES)
     assert len(heard.notes) == 1
