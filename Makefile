@@ -21,7 +21,7 @@ setup:
 # The tests marked `cluster`, against any cluster: make test-cluster KUBECONFIG=... NAMESPACE=... IMAGE=... [SERVICE_ACCOUNT=...]
 test-cluster: setup
 	@TEST_KUBECONFIG="$(KUBECONFIG)" TEST_NAMESPACE="$(NAMESPACE)" TEST_IMAGE="$(IMAGE)" TEST_SERVICE_ACCOUNT="$(SERVICE_ACCOUNT)" \
-	  .venv/bin/python -m pytest -q -m cluster $(PYTEST)
+	  .venv/bin/python -m pytest -q -m cluster $(PYTEST) tests/e2e tests/chaos
 
 # The README's picture, from a real run; needs Debian's package chromium
 picture: setup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import (
     AirflowException,
@@ -25,9 +25,9 @@ __all__ = [
     "AirflowRescheduleException",
     "AirflowRuntimeError",
     "AirflowTaskTimeout",
-    "BaseHook",
     "BaseOperator",
     "conf",
+    "connection",
     "connection_async",
     "task_states",
     "triggers_are_killed",
@@ -39,12 +39,19 @@ TRIGGER_TIMEOUT = "Trigger timeout"
 """The `error` that comes with `TRIGGER_FAILED` when the deferral's own timeout has passed."""
 
 
+def connection(conn_id: str) -> Connection:
+    """Read a connection in a worker."""
+    from airflow.sdk import BaseHook
+
+    return BaseHook.get_connection(conn_id)
+
+
 async def connection_async(conn_id: str) -> Connection:
     """Read a connection inside the triggerer's loop, where the sync call would block every other trigger."""
     from airflow.providers.common.compat.connection import get_async_connection
 
-    connection: Any = await get_async_connection(conn_id)
-    return connection  # type: ignore[no-any-return]
+    found: Any = await get_async_connection(conn_id)
+    return found  # type: ignore[no-any-return]
 
 
 def task_states(dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, dict[str, Any]]:

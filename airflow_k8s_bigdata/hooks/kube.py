@@ -105,7 +105,7 @@ class Cluster:
 def lookup(conn_id: str) -> Cluster:
     """Look the connection up in a worker. Raises SpecError when there is none of that name."""
     try:
-        return _cluster(conn_id, compat.BaseHook.get_connection(conn_id))
+        return _cluster(conn_id, compat.connection(conn_id))
     except compat.AirflowNotFoundException:
         return _missing(conn_id)
 

@@ -1,7 +1,7 @@
 """What judgements read of a pod and of a Kubernetes Event; the rest is dropped while an answer is decoded.
 
 A driver's pod is 5 to 20 kB in the API's answers and about 1 kB here: specs of volumes, environment, probes and managed
-fields say nothing about how the pod is doing. At rest it is JSON (`Kept`), as a dict of dicts takes five times as much.
+fields say nothing about how the pod is doing. At rest it is MessagePack (`Kept`), as a dict of dicts takes five times as much.
 
 A judgement that needs another field needs it here; a test holds the judgements of all recorded runs on these parts
 against those on whole objects.
@@ -21,8 +21,8 @@ Object = dict[str, Any]
 LABELS = frozenset({"spark-role", "spark-exec-id"})
 """Labels that are kept. Whose pod it is has been decided before, by `identity.RUN`."""
 
-CONDITIONS = frozenset({"PodScheduled", "Ready", "DisruptionTarget"})
-"""Conditions that are kept, see `pods.condition`."""
+CONDITIONS = frozenset({"PodScheduled", "DisruptionTarget"})
+"""Conditions that are kept, see `pods.condition`; and `Ready` if it has a reason, such as NodeNotReady."""
 
 
 class _Part(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
@@ -172,7 +172,7 @@ class Event(_Part):
 
 
 class Kept(dict[str, Any]):
-    """An object as the API names its fields, together with the JSON that it came from."""
+    """An object as the API names its fields, together with the MessagePack that it came from."""
 
     __slots__ = ("raw",)
 
@@ -182,7 +182,7 @@ class Kept(dict[str, Any]):
 
 
 class Packed(MutableMapping[str, Object]):
-    """Objects by uid, at rest as JSON: each reading decodes one, so what was read must be put back to be changed."""
+    """Objects by uid, at rest as MessagePack: each reading decodes one; what was read must be put back to be changed."""
 
     __slots__ = ("_raw",)
 
@@ -205,17 +205,17 @@ class Packed(MutableMapping[str, Object]):
         return len(self._raw)
 
 
-_decode = msgspec.json.Decoder(Object).decode
-_encode = msgspec.json.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Object).decode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def raw_of(obj: Object) -> bytes:
-    """The object as JSON: what it came from, if it is a `Kept`."""
+    """The object as MessagePack: what it came from, if it is a `Kept`."""
     return obj.raw if isinstance(obj, Kept) else _encode(obj)
 
 
 def pack_pod(pod: Pod) -> bytes:
-    """What is kept of a pod, as JSON for `Kept`."""
+    """What is kept of a pod, as MessagePack for `Kept`."""
     meta = pod.metadata
     if meta.labels:
         meta.labels = {key: value for key, value in meta.labels.items() if key in LABELS}
@@ -223,14 +223,18 @@ def pack_pod(pod: Pod) -> bytes:
         for container in (*(pod.spec.containers or ()), *(pod.spec.init_containers or ())):
             _prune(container)
     if pod.status is not None and pod.status.conditions:
-        pod.status.conditions = [one for one in pod.status.conditions if one.type in CONDITIONS]
+        pod.status.conditions = [one for one in pod.status.conditions if _tells(one)]
     return _encode(pod)
 
 
 def pack_event(event: Event) -> bytes:
-    """What is kept of an Event, as JSON for `Kept`."""
+    """What is kept of an Event, as MessagePack for `Kept`."""
     event.metadata.labels = None
     return _encode(event)
+
+
+def _tells(condition: Condition) -> bool:
+    return condition.type in CONDITIONS or (condition.type == "Ready" and condition.reason is not None)
 
 
 def _prune(container: ContainerSpec) -> None:

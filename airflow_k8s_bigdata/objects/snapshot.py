@@ -3,7 +3,7 @@
 Fed by lists and watch events in any order that the API allows; read by `Workload.judge`. It never asks anything.
 
 Thousands of them wait in one process, read only when something changes. So what is fed as `essentials.Kept` rests as
-JSON, and reading gives a copy.
+MessagePack, and reading gives a copy.
 """
 
 from __future__ import annotations

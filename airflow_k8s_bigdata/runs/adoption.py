@@ -27,6 +27,7 @@ class Standing(enum.StrEnum):
     CONDEMNED = "condemned"
     LIVE = "live"
     SUCCEEDED = "succeeded"
+    ENDING = "ending"
     FAILED = "failed"
     REPORTED = "reported"
 
@@ -71,13 +72,18 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Look again in a moment."""
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Make the driver of this generation."""
 
     generation: int
 
 
-Decision = Adopt | Wait | Report | Create
+Decision = Adopt | Wait | Look | Report | Create
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +112,13 @@ TABLE = (
     Row(Standing.LEAVING, "same epoch, being deleted", "wait until it is gone, look again", Wait),
     Row(
         Standing.CONDEMNED,
-        "same epoch, alive, its end already recorded (a deadline had passed)",
+        "same epoch, its end recorded (a deadline had passed), containers still running",
         "delete it, wait until it is gone, look again",
         Wait,
     ),
     Row(Standing.LIVE, "same epoch, alive", "adopt it; complete what it should own", Adopt),
     Row(Standing.SUCCEEDED, "same epoch, exit code 0", "adopt it: its outcome is the run's, nothing runs again", Adopt),
+    Row(Standing.ENDING, "same epoch, failed, its pod's phase not yet", "look again", Look),
     Row(Standing.FAILED, "same epoch, failed while nobody watched", "report its failure once, look again", Report),
     Row(Standing.REPORTED, "same epoch, failed, failure reported", "create the driver of the next generation", Create),
     Row(None, "none", "create the first driver", Create),
@@ -130,6 +137,8 @@ def decide(identity: Identity, found: Iterable[Found]) -> Decision:
     for usable in (Standing.LIVE, Standing.SUCCEEDED):
         if usable in by_standing:
             return Adopt(max(by_standing[usable], key=generation))
+    if Standing.ENDING in by_standing:
+        return Look()
     if Standing.FAILED in by_standing:
         return Report(min(by_standing[Standing.FAILED], key=generation))
     reported: Sequence[Object] = by_standing.get(Standing.REPORTED, ())
@@ -149,9 +158,17 @@ def standing(identity: Identity, found: Found) -> Standing:
         case End.SUCCEEDED:
             return Standing.SUCCEEDED
         case End.FAILED:
-            return Standing.REPORTED if found.recorded else Standing.FAILED
+            return _failed_standing(found)
         case End.NOT_YET:
             return Standing.CONDEMNED if found.recorded else Standing.LIVE
+
+
+def _failed_standing(found: Found) -> Standing:
+    if not found.recorded:
+        return Standing.FAILED
+    if not ended(found.driver):
+        return Standing.CONDEMNED
+    return Standing.REPORTED if _over(found.driver) else Standing.ENDING
 
 
 def outdated(identity: Identity, driver: Object) -> bool:
@@ -176,10 +193,14 @@ def maybe_cleared(identity: Identity, driver: Object) -> bool:
 
 def ended(driver: Object) -> bool:
     """Whether none of the pod's containers will run any more. Its phase may follow a moment later."""
-    if pods.phase_of(driver) in ("Succeeded", "Failed"):
+    if _over(driver):
         return True
     states = [container.state for container in pods.containers(driver) if not container.init]
     return bool(states) and all(state is State.TERMINATED for state in states)
+
+
+def _over(driver: Object) -> bool:
+    return pods.phase_of(driver) in ("Succeeded", "Failed")
 
 
 def epoch(driver: Object) -> int:

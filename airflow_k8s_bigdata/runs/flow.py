@@ -31,6 +31,8 @@ from airflow_k8s_bigdata.workloads.base import Phase, Workload
 LOOKS = 50
 """How often `launch` looks at what there is before it gives up; two or three are usual."""
 
+LOOK_SECONDS = 0.2
+
 _NO_LIMITS = Deadlines(starting=None, drain=timedelta())
 _ENDS = {Phase.SUCCEEDED: End.SUCCEEDED, Phase.FAILED: End.FAILED}
 
@@ -61,6 +63,8 @@ async def launch(
         match decision:
             case adoption.Wait():
                 await _clear(api, decision, sink, patience)
+            case adoption.Look():
+                await asyncio.sleep(LOOK_SECONDS)
             case adoption.Report(driver):
                 await _report(api, workload, _handle(driver, identity), sink=sink, policy=policy or RunPolicy())
             case adoption.Adopt(driver):

@@ -19,7 +19,7 @@ from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 from airflow_k8s_bigdata.runs.sinks import Sink
-from airflow_k8s_bigdata.runs.subscription import Target
+from airflow_k8s_bigdata.runs.subscription import Bell, Target
 from airflow_k8s_bigdata.workloads.base import LogSource, Phase, Verdict, Workload
 
 _NOT_STARTED = frozenset({Phase.SUBMITTED, Phase.QUEUED, Phase.STARTING})
@@ -49,10 +49,10 @@ class Follower:
         self._policy = policy
         self._sleep = sleep
         self._snapshot = Snapshot(handle.driver, handle.uid)
-        self._changed = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._news = Bell()
+        self._ended: asyncio.Event | None = None
         self._hub = hub.of(api, sleep=sleep)
-        self._subscription = self._hub.join(_target(handle, together), self._changed.set)
+        self._subscription = self._hub.join(_target(handle, together), self._news.ring)
         self._sources: dict[LogSource, asyncio.Task[None]] = {}
         self._log_lines = 0
         self._phases: list[tuple[Phase, datetime]] = []
@@ -124,15 +124,14 @@ class Follower:
 
     async def _until_terminal(self) -> Verdict:
         while True:
-            self._changed.clear()
             self._take_news()
             if not self._subscription.begun:
-                await self._changed.wait()
+                await self._news.wait()
                 continue
             verdict = self._judge()
             self._say(verdict)
             self._follow_logs(verdict.logs)
-            if verdict.terminal or verdict.phase is Phase.DRAINING:
+            if self._ended is not None and (verdict.terminal or verdict.phase is Phase.DRAINING):
                 self._ended.set()
             if verdict.terminal:
                 return verdict
@@ -156,7 +155,7 @@ class Follower:
         seconds = None if deadline is None else max(0.05, (deadline - self._api.now()).total_seconds())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._changed.wait()
+                await self._news.wait()
 
     def _told_to_stop(self) -> bool:
         return self._snapshot.driver_gone or bool((self._snapshot.driver or {})["metadata"].get("deletionTimestamp"))
@@ -173,11 +172,13 @@ class Follower:
     # Logs
 
     def _follow_logs(self, sources: Sequence[LogSource]) -> None:
+        if sources and self._ended is None:
+            self._ended = asyncio.Event()
         for source in sources:
-            if source not in self._sources:
-                self._sources[source] = asyncio.create_task(self._follow_log(source))
+            if source not in self._sources and self._ended is not None:
+                self._sources[source] = asyncio.create_task(self._follow_log(source, self._ended))
 
-    async def _follow_log(self, source: LogSource) -> None:
+    async def _follow_log(self, source: LogSource, ended: asyncio.Event) -> None:
         async def emit(batch: Batch) -> None:
             for record in batch.records:
                 if not record.note:
@@ -190,7 +191,7 @@ class Follower:
             self._handle.namespace,
             source,
             emit=emit,
-            ended=self._ended,
+            ended=ended,
             started=self._container_started(source),
             sleep=self._sleep,
         )

@@ -39,7 +39,8 @@ def _seen(raw: msgspec.Raw) -> _Seen:
 class Happenings:
     """The Events of a namespace and field selector.
 
-    :param on_end: called when nobody has wanted them for `LINGER` seconds, and the watch is over.
+    :param linger: seconds for which nobody must want them before the watch ends.
+    :param on_end: called then.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Happenings:
         patience: watching.Patience | None,
         sleep: Sleep,
         *,
+        linger: float = LINGER,
         on_end: Callable[[], object],
     ) -> None:
         self._updates = watching.keep(
             api, "Event", namespace, fields=fields, decode=_seen, patience=patience, sleep=sleep
         )
+        self._linger = linger
         self._on_end = on_end
         self._claims: dict[str, Subscription] = {}
         self._subscribers: dict[Subscription, list[str]] = {}
@@ -88,7 +91,7 @@ class Happenings:
             self._claims.pop(uid, None)
         subscription.happenings = None
         if not self._subscribers and self._end is None:
-            self._end = asyncio.get_running_loop().call_later(LINGER, self._give_up)
+            self._end = asyncio.get_running_loop().call_later(self._linger, self._give_up)
 
     async def close(self) -> None:
         """End the watch now."""

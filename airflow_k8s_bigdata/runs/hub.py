@@ -21,7 +21,7 @@ from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import watching
 from airflow_k8s_bigdata.kube.api import Api, Sleep
 from airflow_k8s_bigdata.objects import essentials, identity
-from airflow_k8s_bigdata.runs.happenings import Happenings
+from airflow_k8s_bigdata.runs.happenings import LINGER, Happenings
 from airflow_k8s_bigdata.runs.subscription import Subscription, Target, Wake, detached
 
 ASK_AFTER = 1.0
@@ -40,12 +40,21 @@ class Hub:
     """The selections that are being watched over one Api.
 
     :param patience: of the watches.
+    :param linger: seconds for which Events stay watched after the last run has started.
     :param sleep: how pauses are made; an argument so that tests need no time.
     """
 
-    def __init__(self, api: Api, *, patience: watching.Patience | None = None, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        api: Api,
+        *,
+        patience: watching.Patience | None = None,
+        linger: float = LINGER,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._api = api
         self._patience = patience
+        self._linger = linger
         self._sleep = sleep
         self._selections: dict[tuple[str, str], Selection] = {}
         self._happenings: dict[tuple[str, str], Happenings] = {}
@@ -84,7 +93,12 @@ class Hub:
         key = (subscription.target.namespace, subscription.target.events)
         if key not in self._happenings:
             self._happenings[key] = Happenings(
-                self._api, *key, self._patience, self._sleep, on_end=lambda: self._happenings.pop(key, None)
+                self._api,
+                *key,
+                self._patience,
+                self._sleep,
+                linger=self._linger,
+                on_end=lambda: self._happenings.pop(key, None),
             )
         self._happenings[key].add(subscription)
 

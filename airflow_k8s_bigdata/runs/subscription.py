@@ -45,6 +45,32 @@ class Target:
         return cls(namespace, run, driver_uid, f"{identity.INSTANCE}={instance}", "involvedObject.kind=Pod")
 
 
+class Bell:
+    """Wakes the one who waits. An `asyncio.Event` does it for many, and takes 800 bytes more of each waiting run."""
+
+    __slots__ = ("_rung", "_waiter")
+
+    def __init__(self) -> None:
+        self._rung = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Wake who waits, or who will wait next."""
+        self._rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Return when it has rung since the last return."""
+        if not self._rung:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._rung = False
+
+
 class Claims(Protocol):
     """Who tells of Events: see `runs.happenings`."""
 

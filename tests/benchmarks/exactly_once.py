@@ -147,7 +147,10 @@ def _count(tally: Tally, local: LocalKube) -> None:
     for run_key, succeeded in tally.runs.items():
         done = witness.succeeded(record, run_key)
         tally.drivers_created += len(witness.created(record, run_key))
-        tally.max_live_drivers = max(tally.max_live_drivers, witness.max_live(record, run_key))
+        live = witness.max_live(record, run_key)
+        if live > 1:
+            print(f"{live} drivers at once:", *witness.drivers(record, run_key), sep="\n", file=sys.stderr)
+        tally.max_live_drivers = max(tally.max_live_drivers, live)
         tally.false_successes += succeeded and not done
         tally.reruns_after_success += witness.made_after_success(record, run_key)
     tally.orphans = len(left)

@@ -26,7 +26,7 @@ LONG = "sleep 300"
 
 
 def test_5_9_after_the_death_of_the_worker_the_next_try_adopts_the_driver(begin: Begin) -> None:
-    run = begin("sync", "sleep 25; echo the end").running()
+    run = begin("sync", "sleep 14; echo the end").running()
     run.signal_worker(signal.SIGKILL)
     assert run.until("success", "failed", seconds=120) == "success"
     assert run.instance()["try_number"] == 2
@@ -141,7 +141,7 @@ def test_10_16_clearing_without_a_triggerer_lets_the_next_try_reap_the_old_drive
 def test_12_a_frozen_triggerer_that_wakes_up_does_not_end_what_another_one_has_by_now(
     begin: Begin, airflow: Airflow, start_second: Callable[[], Child]
 ) -> None:
-    run = begin("deferred", "sleep 50").running().followed_by_trigger()
+    run = begin("deferred", "sleep 40").running().followed_by_trigger()
     first = wait_for(run.triggerer, 20)
     start_second()
     os.killpg(airflow.children["triggerer"].pid, signal.SIGSTOP)
@@ -150,6 +150,16 @@ def test_12_a_frozen_triggerer_that_wakes_up_does_not_end_what_another_one_has_b
     wait_for(lambda: "is left alone: the task is deferred" in run.log(), 30)
     assert run.until("success", "failed", seconds=120) == "success"
     assert len(run.created()) == 1
+
+
+def test_48_a_scheduler_that_dies_and_comes_back_changes_nothing(begin: Begin, airflow: Airflow) -> None:
+    run = begin("deferred", "sleep 8; echo the end").running().followed_by_trigger()
+    killed = airflow.children["scheduler"]
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.stop()
+    airflow.start("scheduler")
+    assert run.until("success", "failed") == "success"
+    assert (run.instance()["try_number"], len(run.created())) == (1, 1)
 
 
 def test_20_the_execution_timeout_ends_the_driver_of_a_deferred_task_and_says_so(begin: Begin) -> None:

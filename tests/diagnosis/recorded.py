@@ -16,7 +16,7 @@ from airflow_k8s_bigdata.objects.snapshot import Object, Snapshot
 from airflow_k8s_bigdata.workloads.base import Verdict
 from airflow_k8s_bigdata.workloads.spark.judging import judge
 
-RECORDINGS = Path(os.environ.get("SHARED_DIR", Path(__file__).parents[2].parent / "shared")) / "recordings"
+RECORDINGS = Path(os.environ.get("RECORDINGS", Path(__file__).parents[1] / "recordings"))
 
 
 @dataclass(frozen=True)

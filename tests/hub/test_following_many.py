@@ -175,16 +175,3 @@ async def test_without_the_right_to_list_it_ends_with_the_apis_own_words(server:
     server.faults = [Refuse(403, 'pods is forbidden: User "me" cannot list', times=10**6)]
     with pytest.raises(errors.Forbidden, match="cannot list"):
         await follow(api, Said())
-
-
-async def test_events_are_watched_only_until_the_run_has_started(
-    server: PodServer, api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("airflow_k8s_bigdata.runs.happenings.LINGER", 0.0)
-    server.put(pending())
-    running = asyncio.create_task(follow(api, Said()))
-    await server.until(lambda: server.watches == 2)
-    server.put(pod(RUN))
-    await server.until(lambda: server.watches == 1)
-    server.put(pod(RUN, exit_code=0))
-    await running

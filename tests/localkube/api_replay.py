@@ -15,8 +15,7 @@ from typing import Any
 
 from tests.localkube.api_support import NAMESPACE, LocalKube, Object
 
-SHARED = Path(os.environ.get("SHARED_DIR", Path(__file__).parents[3] / "shared"))
-RECORDINGS = SHARED / "recordings" / "kubernetes"
+RECORDINGS = Path(os.environ.get("RECORDINGS", Path(__file__).parents[1] / "recordings")) / "kubernetes"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 

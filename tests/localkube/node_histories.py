@@ -15,8 +15,8 @@ from airflow_k8s_bigdata.localkube.store import Store
 
 Object = dict[str, Any]
 
-SHARED = Path(os.environ.get("SHARED_DIR", Path(__file__).parents[3] / "shared"))
-HISTORIES: dict[str, Any] = json.loads((SHARED / "recordings/kubernetes/pod-histories.json").read_text())
+RECORDINGS = Path(os.environ.get("RECORDINGS", Path(__file__).parents[1] / "recordings"))
+HISTORIES: dict[str, Any] = json.loads((RECORDINGS / "kubernetes/pod-histories.json").read_text())
 
 QUICK = Pace(settle=0.1, removal=0.1, mount_retry=0.1, config_retry=0.2, pull_retry=0.3, restart=0.2, log_end=0.05)
 NAMESPACE = "recordings"

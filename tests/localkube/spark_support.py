@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ CONF = {
     "spark.kubernetes.namespace": NAMESPACE,
     "spark.ui.enabled": "false",
 }
+WORKER = re.compile(r"^executor (\d+) works$", re.MULTILINE)
 SECONDS = 240
 
 
@@ -68,16 +70,29 @@ class Submission:
     def wait_for_line(self, text: str) -> None:
         wait_for(lambda: text in self.log(), SECONDS)
 
-    def executor(self, number: int) -> Object:
-        """The pod of an executor, once it is there."""
+    def workers(self, count: int) -> list[int]:
+        """The executors that have run tasks so far, in that order, once there are so many."""
 
-        def found() -> Object | None:
-            return next((pod for pod in self.pods("executor").values() if executor_number(pod) == number), None)
+        def worked() -> list[int] | None:
+            assert all(pod["status"]["phase"] != "Failed" for pod in self.pods("driver").values()), self.log()
+            found = [int(number) for number in WORKER.findall(self.log())]
+            return found if len(found) >= count else None
 
-        return dict(wait_for(found, SECONDS))
+        return list(wait_for(worked, SECONDS))
 
-    def delete(self, pod: Object, grace: int) -> None:
-        self.kube.request("DELETE", f"{PODS}/{pod['metadata']['name']}", {"gracePeriodSeconds": grace})
+    def delete_worker(self, of: int, grace: int) -> int:
+        """Delete the pod of the first of so many executors that have worked; which one it was."""
+        worked = self.workers(of)
+        names = {executor_number(pod): name for name, pod in self.pods("executor").items()}
+        number = next(number for number in worked if number in names)
+        self.kube.request("DELETE", f"{PODS}/{names[number]}", {"gracePeriodSeconds": grace})
+        return number
+
+    def config_maps_of(self, owner: str) -> list[str]:
+        """The names of the config maps that a pod owns."""
+        listed = self.kube.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps")["items"]
+        metadata = [each["metadata"] for each in listed]
+        return [each["name"] for each in metadata if owner in {o["name"] for o in each.get("ownerReferences", ())}]
 
     def finished_driver(self) -> Object:
         """The driver's pod when it has ended."""

@@ -17,10 +17,8 @@ from hypothesis import strategies as st
 
 from airflow_k8s_bigdata.localkube.podlogs import LONGEST_LINE, LogOptions, LogWriter, read_log
 
-SHARED = Path(os.environ.get("SHARED_DIR", Path(__file__).parents[3] / "shared"))
-EXCHANGES = {
-    e["name"]: e for e in json.loads((SHARED / "recordings/kubernetes/exchanges.json").read_text()) if "name" in e
-}
+RECORDINGS = Path(os.environ.get("RECORDINGS", Path(__file__).parents[1] / "recordings"))
+EXCHANGES = {e["name"]: e for e in json.loads((RECORDINGS / "kubernetes/exchanges.json").read_text()) if "name" in e}
 WHOLE: str = EXCHANGES["whole log with timestamps"]["response"]["body"]
 LONG_AFTER = datetime(2026, 11, 23, 17, tzinfo=UTC)
 RECORDED = {

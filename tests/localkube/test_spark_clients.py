@@ -22,9 +22,10 @@ SCALING = {
     "spark.decommission.enabled": "true",
     "spark.dynamicAllocation.enabled": "true",
     "spark.dynamicAllocation.executorIdleTimeout": "5s",
-    "spark.dynamicAllocation.initialExecutors": "1",
+    "spark.dynamicAllocation.initialExecutors": "0",
     "spark.dynamicAllocation.maxExecutors": "2",
     "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+    "spark.executor.instances": "0",
 }
 ALONE = {"spark.kubernetes.submission.waitAppCompletion": "false"}
 
@@ -67,10 +68,9 @@ def test_a_submitter_that_does_not_wait_leaves_a_driver_that_succeeds(
 
 def test_a_lost_executor_is_replaced(submissions: dict[str, Submission]) -> None:
     lossy = submissions["lossy"]
-    lossy.wait_for_line("executor 1 works")
-    lossy.delete(lossy.executor(1), grace=5)
-    lossy.wait_for_line("executor 2 works")
-    assert "Lost executor 1" in lossy.log()
+    lost = lossy.delete_worker(of=1, grace=5)
+    assert lossy.workers(2) == [lost, lost + 1]
+    assert f"Executor lost: {lost}" in lossy.log()
 
 
 def test_a_submitter_that_waits_says_how_the_driver_ended(submissions: dict[str, Submission]) -> None:
@@ -79,30 +79,37 @@ def test_a_submitter_that_waits_says_how_the_driver_ended(submissions: dict[str,
     assert "exit code: 0" in output
 
 
-def test_executors_had_claims_on_demand_which_are_gone_in_the_end(submissions: dict[str, Submission]) -> None:
+def test_claims_made_on_demand_for_executors_are_gone_in_the_end(submissions: dict[str, Submission]) -> None:
     lossy = submissions["lossy"]
     assert "with StorageClass standard" in lossy.log()
     wait_for(lambda: not lossy.kube.get(spark.CLAIMS)["items"])
 
 
-def test_executors_come_with_work(submissions: dict[str, Submission]) -> None:
+def test_executors_are_added_for_waiting_tasks(submissions: dict[str, Submission]) -> None:
     scaled = submissions["scaled"]
-    scaled.wait_for_line("executor 2 works")
-    assert "Requesting 1 new executor because tasks are backlogged" in scaled.log()
+    scaled.workers(2)
+    assert "new executor because tasks are backlogged" in scaled.log()
 
 
-def test_an_executor_that_is_deleted_hands_over_first(submissions: dict[str, Submission]) -> None:
+def test_an_executor_whose_pod_is_deleted_hands_over_first(submissions: dict[str, Submission]) -> None:
     """Its pod's preStop hook runs the script of Spark's image that asks it to."""
     scaled = submissions["scaled"]
-    scaled.delete(scaled.executor(1), grace=30)
-    scaled.wait_for_line("executor 3 works")
-    print(scaled.log())
-    assert 0
+    deleted = scaled.delete_worker(of=2, grace=30)
+    scaled.workers(3)
+    assert f"Received executor {deleted} decommissioned message" in scaled.log()
 
 
 def test_idle_executors_are_decommissioned(submissions: dict[str, Submission]) -> None:
     scaled = submissions["scaled"]
     scaled.wait_for_line("no executor is left")
+    assert "removed due to idle timeout" in scaled.log()
+    assert "decommission unfinished: 0, driver killed: 0, unexpectedly exited: 0" in scaled.log()
     assert spark.exit_code(scaled.finished_driver()) == 0
-    print(scaled.log())
-    assert 0
+
+
+def test_a_deleted_driver_takes_its_config_map_along(submissions: dict[str, Submission]) -> None:
+    submission = submissions["3.5.9"]
+    driver = submission.finished_driver()["metadata"]["name"]
+    assert len(submission.config_maps_of(driver)) == 1
+    submission.kube.request("DELETE", f"{spark.PODS}/{driver}")
+    wait_for(lambda: not submission.config_maps_of(driver))

@@ -10,12 +10,12 @@ from typing import Any
 
 from airflow_k8s_bigdata.objects.loglines import PREFIX, Batch, Lines
 
-SHARED = Path(os.environ.get("SHARED_DIR", Path(__file__).parents[3] / "shared"))
+RECORDINGS = Path(os.environ.get("RECORDINGS", Path(__file__).parents[1] / "recordings"))
 
 
 def recorded(name: str) -> Any:
     """A recording, decoded."""
-    return json.loads((SHARED / "recordings" / name).read_text())
+    return json.loads((RECORDINGS / name).read_text())
 
 
 def recorded_driver_logs() -> dict[str, Lines]:

@@ -18,6 +18,9 @@ RUN = Identity("here", "etl", "2026-11-23", "load", epoch=3, try_number=2)
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "reference" / "exactly-once.md"
 
 
+PHASES = {End.NOT_YET: "Running", End.SUCCEEDED: "Succeeded", End.FAILED: "Failed"}
+
+
 def driver(
     end: End = End.NOT_YET,
     *,
@@ -26,13 +29,14 @@ def driver(
     leaving: bool = False,
     recorded: bool = False,
     try_number: int = 1,
+    phase: str = "",
 ) -> Found:
     identity = replace(RUN, epoch=epoch, generation=generation, try_number=try_number)
     metadata: dict[str, Any] = {"name": f"d-{epoch}-{generation}"}
     metadata |= {"labels": identity.labels(), "annotations": identity.annotations()}
     if leaving:
         metadata["deletionTimestamp"] = "2026-11-23T10:00:00Z"
-    return Found({"metadata": metadata}, end, recorded)
+    return Found({"metadata": metadata, "status": {"phase": phase or PHASES[end]}}, end, recorded)
 
 
 def test_a_run_without_a_driver_creates_the_first_generation() -> None:
@@ -80,6 +84,17 @@ def test_a_living_driver_whose_end_is_recorded_already_has_to_go() -> None:
     assert adoption.decide(RUN, [condemned]) == adoption.Wait(gone=(condemned.driver,), delete=(condemned.driver,))
 
 
+def test_a_reported_driver_with_a_sidecar_that_runs_on_has_to_go() -> None:
+    sidecar = driver(End.FAILED, recorded=True, phase="Running")
+    assert isinstance(adoption.decide(RUN, [sidecar]), adoption.Wait)
+
+
+def test_a_reported_driver_is_not_followed_by_another_before_its_pod_is_over() -> None:
+    ending = driver(End.FAILED, recorded=True, phase="Running")
+    ending.driver["status"]["containerStatuses"] = [{"name": "main", "state": {"terminated": {"exitCode": 3}}}]
+    assert adoption.decide(RUN, [ending]) == adoption.Look()
+
+
 def test_a_try_beyond_the_last_of_its_epoch_proves_a_clear_that_kept_the_epoch() -> None:
     before = driver(try_number=4)
     assert adoption.standing(replace(RUN, try_number=5), before) is Standing.OUTDATED
@@ -106,6 +121,7 @@ DRIVERS = st.lists(
         leaving=st.booleans(),
         recorded=st.booleans(),
         try_number=st.integers(1, 5),
+        phase=st.sampled_from(["", "Running"]),
     ),
     max_size=5,
 )
@@ -116,6 +132,7 @@ TRIES = st.integers(1, 6).map(lambda number: replace(RUN, try_number=number))
 def test_nothing_is_created_while_a_driver_of_the_run_may_still_live(identity: Identity, drivers: list[Found]) -> None:
     if isinstance(adoption.decide(identity, drivers), adoption.Create):
         assert all(found.end is End.FAILED and found.recorded for found in drivers)
+        assert all(found.driver["status"]["phase"] == "Failed" for found in drivers)
 
 
 @given(TRIES, DRIVERS)

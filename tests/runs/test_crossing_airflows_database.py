@@ -29,3 +29,28 @@ def test_it_comes_back_equal(noun: Any) -> None:
 
 def test_a_policy_of_an_older_release_gets_defaults_for_what_it_lacks() -> None:
     assert RunPolicy.from_json({}) == RunPolicy()
+
+
+FIRST_RELEASE = {
+    "namespace": "etl",
+    "driver": "load-driver",
+    "uid": "u-1",
+    "application_id": "spark-1",
+    "identity": {
+        "instance": "here",
+        "dag_id": "d",
+        "run_id": "r",
+        "task_id": "t",
+        "map_index": -1,
+        "try_number": 1,
+        "epoch": 0,
+        "generation": 0,
+    },
+    "adopted": False,
+}
+"""A handle as the first release wrote it."""
+
+
+def test_47_a_task_that_was_deferred_before_an_upgrade_is_understood_after_it() -> None:
+    assert Handle.from_json(FIRST_RELEASE).identity == Identity("here", "d", "r", "t")
+    assert RunPolicy.from_json({"cleanup": "keep", "drain_seconds": 5.0}).cleanup is Cleanup.KEEP

@@ -12,7 +12,7 @@ from airflow_k8s_bigdata.errors import SpecError
 from airflow_k8s_bigdata.workloads.spark import SparkApplication, manifests
 from tests.spark import spark_oracle as oracle
 
-SHARED = Path(os.environ.get("SHARED_DIR", Path(__file__).parents[2].parent / "shared")) / "recordings" / "spark-submit"
+SHARED = Path(os.environ.get("RECORDINGS", Path(__file__).parents[1] / "recordings")) / "spark-submit"
 OWN = Path(__file__).parent / "recorded"
 
 

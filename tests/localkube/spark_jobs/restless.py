@@ -20,7 +20,7 @@ spark = SparkSession.builder.getOrCreate()
 context = spark.sparkContext
 seen: set[str] = set()
 while len(seen) < int(sys.argv[1]):
-    for new in sorted({*context.parallelize(range(2), 2).map(executor).collect()} - seen):
+    for new in sorted({*context.parallelize(range(4), 4).map(executor).collect()} - seen):
         seen.add(new)
         print(f"executor {new} works", flush=True)
 if "idle" in sys.argv:
