@@ -1,7 +1,8 @@
 """What judgements read of a pod and of a Kubernetes Event; the rest is dropped while an answer is decoded.
 
-A driver's pod is 5 to 20 kB in the API's answers and about 1 kB here: specs of volumes, environment, probes and managed
-fields say nothing about how the pod is doing. At rest it is MessagePack (`Kept`), as a dict of dicts takes five times as much.
+A driver's pod is 4 to 20 kB in the API's answers and about 0.6 kB here: specs of volumes, environment, probes and managed
+fields say nothing about how the pod is doing. At rest it is MessagePack (`Kept`); a dict of dicts would take five times as
+much.
 
 A judgement that needs another field needs it here; a test holds the judgements of all recorded runs on these parts
 against those on whole objects.
@@ -182,7 +183,7 @@ class Kept(dict[str, Any]):
 
 
 class Packed(MutableMapping[str, Object]):
-    """Objects by uid, at rest as MessagePack: each reading decodes one; what was read must be put back to be changed."""
+    """Objects by uid, at rest as MessagePack: each reading decodes one; to change it, put it back."""
 
     __slots__ = ("_raw",)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,9 @@ SECONDS = 240
 
 
 def image_config(folder: Path) -> Path:
-    """Image rules in which Spark's images bring the jobs along."""
-    rule = {"match": ["apache/spark*"], "base": "spark", "binds": {"/opt/jobs": str(JOBS)}}
+    """Image rules in which Spark's images bring the jobs along, from a copy in the folder."""
+    shutil.copytree(JOBS, folder / "jobs")
+    rule = {"match": ["apache/spark*"], "base": "spark", "binds": {"/opt/jobs": str(folder / "jobs")}}
     path = folder / "images.yaml"
     path.write_text(yaml.safe_dump({"images": [rule]}))
     return path
@@ -81,12 +83,20 @@ class Submission:
         return list(wait_for(worked, SECONDS))
 
     def delete_worker(self, of: int, grace: int) -> int:
-        """Delete the pod of the first of so many executors that have worked; which one it was."""
-        worked = self.workers(of)
-        names = {executor_number(pod): name for name, pod in self.pods("executor").items()}
-        number = next(number for number in worked if number in names)
-        self.kube.request("DELETE", f"{PODS}/{names[number]}", {"gracePeriodSeconds": grace})
+        """Delete the pod of an executor that has worked, once so many have; which one it was."""
+
+        def living() -> list[int]:
+            worked = self.workers(of)
+            return [executor_number(pod) for pod in self.pods("executor").values() if executor_number(pod) in worked]
+
+        number = min(wait_for(living, SECONDS))
+        name = next(name for name, pod in self.pods("executor").items() if executor_number(pod) == number)
+        self.kube.request("DELETE", f"{PODS}/{name}", {"gracePeriodSeconds": grace})
         return number
+
+    def tell(self) -> None:
+        """Let a job that waits to be told go on."""
+        (self.kube.data_dir.parent / "jobs" / "enough").touch()
 
     def config_maps_of(self, owner: str) -> list[str]:
         """The names of the config maps that a pod owns."""

@@ -47,7 +47,7 @@ def submissions(kube: LocalKube) -> Iterator[dict[str, Submission]]:
     """All applications, started at once; each is waited for by the tests that look at it."""
     started = {
         "lossy": submit(kube, spark.NEWEST, "lossy", ("restless.py", "2"), CLAIMS),
-        "scaled": submit(kube, spark.NEWEST, "scaled", ("restless.py", "3", "idle"), ALONE | SCALING),
+        "scaled": submit(kube, spark.NEWEST, "scaled", ("restless.py", "told"), ALONE | SCALING),
         **{v: submit(kube, v, f"plain-{v.replace('.', '-')}", ("plain.py",), ALONE) for v in spark.OLDER},
     }
     yield started
@@ -95,12 +95,13 @@ def test_an_executor_whose_pod_is_deleted_hands_over_first(submissions: dict[str
     """Its pod's preStop hook runs the script of Spark's image that asks it to."""
     scaled = submissions["scaled"]
     deleted = scaled.delete_worker(of=2, grace=30)
-    scaled.workers(3)
-    assert f"Received executor {deleted} decommissioned message" in scaled.log()
+    scaled.wait_for_line(f"Received executor {deleted} decommissioned message")
+    assert max(scaled.workers(3)) > deleted
 
 
 def test_idle_executors_are_decommissioned(submissions: dict[str, Submission]) -> None:
     scaled = submissions["scaled"]
+    scaled.tell()
     scaled.wait_for_line("no executor is left")
     assert "removed due to idle timeout" in scaled.log()
     assert "decommission unfinished: 0, driver killed: 0, unexpectedly exited: 0" in scaled.log()

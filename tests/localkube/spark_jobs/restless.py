@@ -1,11 +1,12 @@
-"""Stay busy until so many different executors have run tasks, then be idle until none is left, if that is wanted.
+"""Stay busy until so many different executors have run tasks; or until told, and then be idle until none is left.
 
-usage: restless.py EXECUTORS [idle]
+usage: restless.py EXECUTORS | told
 """
 
 import os
 import sys
 import time
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 
@@ -16,14 +17,16 @@ def executor(_number: int) -> str:
     return os.environ["SPARK_EXECUTOR_ID"]
 
 
+TOLD = Path(__file__).parent / "enough"
+wanted = sys.argv[1]
 spark = SparkSession.builder.getOrCreate()
 context = spark.sparkContext
 seen: set[str] = set()
-while len(seen) < int(sys.argv[1]):
+while not TOLD.exists() if wanted == "told" else len(seen) < int(wanted):
     for new in sorted({*context.parallelize(range(4), 4).map(executor).collect()} - seen):
         seen.add(new)
         print(f"executor {new} works", flush=True)
-if "idle" in sys.argv:
+if wanted == "told":
     # The driver's own block manager is among them.
     while context._jsc.sc().getExecutorMemoryStatus().size() > 1:
         time.sleep(0.2)
