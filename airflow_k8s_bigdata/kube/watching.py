@@ -48,7 +48,7 @@ class Patience:
     retry: tuple[float, float] = (0.2, 15.0)
     interval: float = 15.0
     lists: int = 20
-    page: int = 500
+    page: int = 200
 
 
 @dataclass(frozen=True, slots=True)

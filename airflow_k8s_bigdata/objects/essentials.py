@@ -1,8 +1,8 @@
 """What judgements read of a pod and of a Kubernetes Event; the rest is dropped while an answer is decoded.
 
-A driver's pod is 4 to 20 kB in the API's answers and about 0.6 kB here: specs of volumes, environment, probes and managed
-fields say nothing about how the pod is doing. At rest it is MessagePack (`Kept`); a dict of dicts would take five times as
-much.
+A driver's pod is 4 to 20 kB in the API's answers and about 0.6 kB here: specs of volumes, environment, probes and
+managed fields say nothing about how the pod is doing. At rest it is MessagePack (`Kept`); a dict of dicts would take
+five times as much.
 
 A judgement that needs another field needs it here; a test holds the judgements of all recorded runs on these parts
 against those on whole objects.

@@ -24,7 +24,7 @@ class LocalKube:
 
     data_dir: Path
     url: str
-    token: str
+    token: str = field(repr=False)
     process: subprocess.Popen[str]
     session: requests.Session = field(default_factory=requests.Session)
 
