@@ -24,7 +24,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Spark on Kubernetes",
-                "python-modules": ["airflow_k8s_bigdata.operators.spark"],
+                "python-modules": ["airflow_k8s_bigdata.operators.spark", "airflow_k8s_bigdata.operators.cleanup"],
             }
         ],
         "triggers": [

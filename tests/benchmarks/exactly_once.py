@@ -106,6 +106,8 @@ def _kill_one(task: Task, log: Path, chance: random.Random, proxy: Proxy) -> boo
     worker = submitter.context().Process(target=submitter.main, args=(task, log))
 
     def kill() -> None:
+        if worker.pid is None:
+            return  # the proxy hears of a request that its predecessor had sent
         killed.append(worker.is_alive())
         worker.kill()
         worker.join(10)
