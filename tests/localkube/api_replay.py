@@ -112,11 +112,11 @@ def expired_cases() -> list[Object]:
     return list(json.loads((RECORDINGS / "expired.json").read_text()))
 
 
-def wait_for(check: Callable[[], Any], seconds: float = 20) -> Any:
-    """The first true value of `check`."""
+def wait_for(check: Callable[[], Any], seconds: float = 120, *, otherwise: Callable[[], str] | None = None) -> Any:
+    """The first true value of `check`; `otherwise` tells what there is instead when the time is over."""
     end = time.monotonic() + seconds
     while not (found := check()):
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, otherwise() if otherwise else "it did not happen in time"
         time.sleep(0.05)
     return found
 

@@ -67,7 +67,7 @@ def create_data(store: Store, kind: str, name: str, data: dict[str, str]) -> Obj
     return store.create(resource, {"kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, "data": data})
 
 
-async def until(store: Store, name: str, test: Callable[[Object], bool], seconds: float = 15) -> Object:
+async def until(store: Store, name: str, test: Callable[[Object], bool], seconds: float = 120) -> Object:
     """The pod, once the test holds for it."""
     subscription = store.subscribe("pods", NAMESPACE)
     async with asyncio.timeout(seconds):
@@ -85,7 +85,7 @@ async def started(store: Store, name: str) -> Object:
     return await until(store, name, lambda pod: pod["status"]["phase"] == "Running")
 
 
-async def gone(store: Store, name: str, seconds: float = 15) -> list[Object]:
+async def gone(store: Store, name: str, seconds: float = 120) -> list[Object]:
     """Wait until the pod has disappeared; its versions from now on."""
     subscription = store.subscribe("pods", NAMESPACE)
     seen: list[Object] = []

@@ -70,7 +70,7 @@ class Submission:
         return ""
 
     def wait_for_line(self, text: str) -> None:
-        wait_for(lambda: text in self.log(), SECONDS)
+        wait_for(lambda: text in self.log(), SECONDS, otherwise=self.log)
 
     def workers(self, count: int) -> list[int]:
         """The executors that have run tasks so far, in that order, once there are so many."""
@@ -80,7 +80,7 @@ class Submission:
             found = [int(number) for number in WORKER.findall(self.log())]
             return found if len(found) >= count else None
 
-        return list(wait_for(worked, SECONDS))
+        return list(wait_for(worked, SECONDS, otherwise=self.log))
 
     def delete_worker(self, of: int, grace: int) -> int:
         """Delete the pod of an executor that has worked, once so many have; which one it was."""
@@ -89,7 +89,7 @@ class Submission:
             worked = self.workers(of)
             return [executor_number(pod) for pod in self.pods("executor").values() if executor_number(pod) in worked]
 
-        number = min(wait_for(living, SECONDS))
+        number = min(wait_for(living, SECONDS, otherwise=self.log))
         name = next(name for name, pod in self.pods("executor").items() if executor_number(pod) == number)
         self.kube.request("DELETE", f"{PODS}/{name}", {"gracePeriodSeconds": grace})
         return number
@@ -111,7 +111,7 @@ class Submission:
             drivers = self.pods("driver").values()
             return next((pod for pod in drivers if pod["status"]["phase"] in ("Succeeded", "Failed")), None)
 
-        return dict(wait_for(ended, SECONDS))
+        return dict(wait_for(ended, SECONDS, otherwise=self.log))
 
     def output(self) -> str:
         """What the submitter printed, when it has ended well."""

@@ -90,6 +90,7 @@ async def test_important_pod_preempts_the_least_important_ones_only(store: Any) 
         await placed(store, name, container=cpu("2"), nodeSelector={"zone": "b"}, priority=priority)
     k.create(store, "high", "sleep 30", container=cpu("2"), nodeSelector={"zone": "b"}, priority=3)
     await k.started(store, "high")
+    await k.gone(store, "low")
     assert [pod["metadata"]["name"] for pod in store.list("pods")] == ["high", "middle"]
     assert "Preempted" in k.reasons(store, "low")
 
