@@ -44,20 +44,39 @@ command.add_command(local_faults.command)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one")
 @click.option("--cpus", type=float, help="Capacity that pods may request. Default: this machine's.")
 @click.option("--memory", help="Capacity that pods may request, such as 8Gi. Default: this machine's.")
-@click.option("--namespace", default="spark", show_default=True, help="Namespace to create, with an account `spark`.")
-def up(data_dir: Path, as_json: bool, port: int, cpus: float | None, memory: str | None, namespace: str) -> None:
+@click.option(
+    "--namespace",
+    multiple=True,
+    default=("spark",),
+    show_default=True,
+    help="Namespace to create, with an account `spark`. Repeatable; the first is the kubeconfig's.",
+)
+@click.option(
+    "--node",
+    multiple=True,
+    metavar="name=NAME,...",
+    help="Virtual node: name=NAME[,cpus=N][,memory=8Gi][,label=KEY=VALUE]...[,taint=KEY[=VALUE]:EFFECT]... Repeatable."
+    " Default: one node, the whole machine.",
+)
+@click.option(
+    "--image-config",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    help="Rules from image names to what runs (YAML).",
+)
+@click.option("--fresh", is_flag=True, help="Forget the objects of an earlier run in the data directory.")
+def up(data_dir: Path, *, as_json: bool, fresh: bool, **settings: Any) -> None:
     """Start localkube and wait until it answers."""
     if (state := running_state(data_dir)) is not None:
         _show(state, data_dir, as_json=as_json, verb="is already up")
         return
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    options = [f"--cpus={cpus}"] * (cpus is not None) + [f"--memory={memory}"] * (memory is not None)
     log = data_dir / "localkube.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "airflow_k8s_bigdata.localkube", "--data-dir", str(data_dir)),
-                *(f"--port={port}", f"--namespace={namespace}", *options),
+                *_words(settings),
+                *(["--fresh"] * fresh),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -71,6 +90,15 @@ def up(data_dir: Path, as_json: bool, port: int, cpus: float | None, memory: str
             raise click.ClickException(f"localkube did not start: {lines[-1] if lines else 'no output'} (see {log})")
         time.sleep(0.1)
     _show(state, data_dir, as_json=as_json, verb="is up")
+
+
+def _words(settings: dict[str, Any]) -> list[str]:
+    """Options of this command as options of localkube's; those that were not given are left to it."""
+    words = []
+    for name, value in settings.items():
+        values = value if isinstance(value, tuple) else () if value is None else (value,)
+        words += [f"--{name.replace('_', '-')}={each}" for each in values]
+    return words
 
 
 @command.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from airflow_k8s_bigdata.localkube.cluster import CannotStart, Cluster, Settings
 from airflow_k8s_bigdata.localkube.images import ImageConfigError
+from airflow_k8s_bigdata.localkube.nodes import VirtualNode, parse_node
 from airflow_k8s_bigdata.localkube.quantities import parse_quantity
 from airflow_k8s_bigdata.localkube.sandbox import SandboxUnavailable
 
@@ -27,7 +28,7 @@ def _bytes(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{error}; write it as 8Gi or 512Mi") from None
 
 
-def _settings(arguments: list[str] | None) -> Settings:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_k8s_bigdata.localkube",
         description="A Kubernetes API on 127.0.0.1 whose pods are sandboxed processes: for laptops and CI.",
@@ -43,10 +44,27 @@ def _settings(arguments: list[str] | None) -> Settings:
         help="make it at the start, with a service account `spark`; may be given several times",
     )
     parser.add_argument(
+        "--node",
+        action="append",
+        default=[],
+        metavar="name=NAME,...",
+        help="divide the machine: a virtual node, with cpus=, memory=, label=KEY=VALUE and taint=KEY=VALUE:EFFECT after"
+        " its name, joined by commas; may be given several times. What it does not say is as --cpus and --memory say",
+    )
+    parser.add_argument(
         "--fresh", action="store_true", help="forget the objects of an earlier run in the data directory"
     )
     parser.add_argument("--image-config", type=Path, help="rules from image names to what runs (YAML)")
+    return parser
+
+
+def _settings(arguments: list[str] | None) -> Settings:
+    parser = _parser()
     given = parser.parse_args(arguments)
+    try:
+        nodes = _nodes(given)
+    except ValueError as error:
+        parser.error(f"argument --node: {error}")
     return Settings(
         data_dir=given.data_dir.absolute(),
         port=given.port,
@@ -55,7 +73,17 @@ def _settings(arguments: list[str] | None) -> Settings:
         namespaces=tuple(given.namespace),
         image_config=given.image_config,
         fresh=given.fresh,
+        nodes=nodes,
     )
+
+
+def _nodes(given: argparse.Namespace) -> tuple[VirtualNode, ...]:
+    """The virtual nodes of the command line. Raises ValueError."""
+    nodes = tuple(parse_node(text, cpus=given.cpus, memory=given.memory) for text in given.node)
+    names = [node.name for node in nodes]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two nodes have the same name: {', '.join(sorted(names))}")
+    return nodes
 
 
 async def _serve(settings: Settings) -> None:

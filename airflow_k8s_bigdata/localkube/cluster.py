@@ -22,6 +22,7 @@ from airflow_k8s_bigdata.localkube.journal import Journal
 from airflow_k8s_bigdata.localkube.kubeconfig import write_kubeconfig
 from airflow_k8s_bigdata.localkube.machine import NodeSettings
 from airflow_k8s_bigdata.localkube.node import Node
+from airflow_k8s_bigdata.localkube.nodes import VirtualNode
 from airflow_k8s_bigdata.localkube.persistence import Persistence
 from airflow_k8s_bigdata.localkube.podroutes import PodRoutes
 from airflow_k8s_bigdata.localkube.privatefiles import write_private
@@ -58,6 +59,7 @@ class Settings:
     :param namespaces: made at the start, each with the service account `spark`; the first is the kubeconfig's.
     :param fresh: forget the objects of an earlier run in the same directory.
     :param image_config: rules from image names to what runs, before the packaged ones.
+    :param nodes: the nodes that share the machine; () makes it one node with `cpus` and `memory`.
     """
 
     data_dir: Path
@@ -67,6 +69,7 @@ class Settings:
     namespaces: tuple[str, ...]
     image_config: Path | None = None
     fresh: bool = False
+    nodes: tuple[VirtualNode, ...] = ()
 
 
 class Cluster:
@@ -143,6 +146,7 @@ class Cluster:
             image_config=settings.image_config,
             api_url=self.url,
             ca_pem=authority.ca_pem,
+            nodes=settings.nodes,
         )
         self._node = Node(store, node_settings, self._tokens.issue, now=now)
         self._watcher = Watcher(store, Views(now), asyncio.get_running_loop().time)

@@ -21,15 +21,14 @@ def stamp(moment: datetime) -> str:
 class EventRecorder:
     """Writes events about pods for one component (`kubelet`, `default-scheduler`).
 
-    :param instance: the node for a kubelet, else the component's own name.
-    :param series: True for the newer form (`eventTime`, no count), which the scheduler uses.
+    :param series: True for the newer form (`eventTime`, no count), which the scheduler uses; False for a kubelet's,
+        which names the pod's node.
     """
 
-    def __init__(self, store: Store, now: Clock, component: str, instance: str = "", *, series: bool = False) -> None:
+    def __init__(self, store: Store, now: Clock, component: str, *, series: bool = False) -> None:
         self._store = store
         self._now = now
         self._component = component
-        self._instance = instance
         self._series = series
         self._recorded: dict[str, dict[tuple[str, ...], str]] = {}
 
@@ -73,6 +72,7 @@ class EventRecorder:
 
     def _event(self, pod: Object, name: str, field: str) -> Object:
         meta = pod["metadata"]
+        node = "" if self._series else pod["spec"].get("nodeName", "")
         about = {
             "kind": "Pod",
             "namespace": meta["namespace"],
@@ -87,7 +87,7 @@ class EventRecorder:
             "metadata": {"name": name, "namespace": meta["namespace"]},
             "involvedObject": about | ({"fieldPath": field} if field else {}),
             "reportingComponent": self._component,
-            "reportingInstance": self._instance or self._component,
+            "reportingInstance": node or self._component,
         }
         now = self._now()
         if self._series:
@@ -99,6 +99,6 @@ class EventRecorder:
                 "eventTime": precise,
                 "action": "Binding",
             }
-        source = {"component": self._component} | ({"host": self._instance} if self._instance else {})
+        source = {"component": self._component} | ({"host": node} if node else {})
         times = {"firstTimestamp": stamp(now), "lastTimestamp": stamp(now), "eventTime": None}
         return event | times | {"source": source, "count": 1}

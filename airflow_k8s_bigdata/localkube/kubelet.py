@@ -96,7 +96,7 @@ class Kubelet:
             worker.update(pod)
         elif pod["metadata"].get("deletionTimestamp"):
             remove(self._machine, pod["metadata"], lambda _: None)
-        elif self._machine.has_node(pod["spec"].get("nodeName")) and not is_over(pod):
+        elif self._machine.node(pod["spec"].get("nodeName")) and not is_over(pod):
             self._begin(pod)
 
     def _begin(self, pod: Object) -> None:
@@ -127,7 +127,7 @@ class Kubelet:
 
     def _take_over(self, pod: Object) -> None:
         """A pod from before this process: its containers died with the process that ran them."""
-        if not self._machine.has_node(pod["spec"].get("nodeName")) or is_over(pod):
+        if self._machine.node(pod["spec"].get("nodeName")) is None or is_over(pod):
             return
         if pod["metadata"].get("deletionTimestamp"):
             remove(self._machine, pod["metadata"], lambda _: None)

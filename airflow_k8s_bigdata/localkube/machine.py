@@ -105,9 +105,9 @@ class Machine:
             f"KUBERNETES_PORT_{port}_TCP_ADDR": host,
         }
 
-    def has_node(self, name: str | None) -> bool:
-        """Whether a pod bound to the node of that name runs here."""
-        return any(node.name == name for node in self.settings.all_nodes)
+    def node(self, name: str | None) -> VirtualNode | None:
+        """The node of that name; None when pods that are bound to it do not run here."""
+        return next((node for node in self.settings.all_nodes if node.name == name), None)
 
     def pod_folder(self, uid: str) -> Path:
         """Where everything of one pod lies."""

@@ -19,7 +19,7 @@ from airflow_k8s_bigdata.localkube.images import ImageRules
 from airflow_k8s_bigdata.localkube.kubelet import Kubelet
 from airflow_k8s_bigdata.localkube.machine import Machine, NodeSettings, Pace
 from airflow_k8s_bigdata.localkube.nodeloss import NodeLoss
-from airflow_k8s_bigdata.localkube.nodes import DEFAULT_NAME, VirtualNode, node_object
+from airflow_k8s_bigdata.localkube.nodes import KUBELET_VERSION, VirtualNode, node_object
 from airflow_k8s_bigdata.localkube.podlogs import LogOptions, LogUnavailable
 from airflow_k8s_bigdata.localkube.sandbox import Bubblewrap
 from airflow_k8s_bigdata.localkube.scheduler import Scheduler
@@ -78,7 +78,7 @@ class Node:
             bubblewrap=bubblewrap,
             cgroups=Cgroups(),
             claims=claims,
-            events=EventRecorder(self._store, self._now, "kubelet", DEFAULT_NAME),
+            events=EventRecorder(self._store, self._now, "kubelet"),
             issue_token=self._issue_token,
             now=self._now,
             pace=self._pace,
@@ -177,12 +177,26 @@ class Node:
         return next((container for container in containers if container.state.name == name), None)
 
     def _register(self, machine: Machine) -> None:
+        self._forget_other_nodes(machine)
         for virtual in self._settings.all_nodes:
             node = node_object(virtual, machine.host_ip, stamp(self._now()))
             if self._store.find("nodes", "", virtual.name) is None:
                 self._store.create("nodes", node)
             else:
                 self._store.change("nodes", "", virtual.name, partial(_refresh, node))
+
+    def _forget_other_nodes(self, machine: Machine) -> None:
+        """Remove the nodes of an earlier run that are not to be any more, and what was bound to them."""
+        for node in self._store.list("nodes"):
+            name = node["metadata"]["name"]
+            version = (node.get("status") or {}).get("nodeInfo", {}).get("kubeletVersion")
+            if version != KUBELET_VERSION or machine.node(name) is not None:
+                continue
+            self._store.remove("nodes", "", name)
+            for pod in self._store.list("pods"):
+                if pod["spec"].get("nodeName") == name:
+                    meta = pod["metadata"]
+                    self._store.remove("pods", meta["namespace"], meta["name"])
 
     def _clear_folders(self) -> None:
         """Remove what is left of pods that are no longer in the store."""
@@ -202,6 +216,10 @@ def _report_error(task: asyncio.Task[None]) -> None:
 def _refresh(new: Object, old: Object) -> None:
     """A node that was known before keeps what users set on it, such as being unschedulable."""
     old["status"] = new["status"]
+    old["metadata"]["labels"] = (old["metadata"].get("labels") or {}) | new["metadata"]["labels"]
+    known = old["spec"].get("taints") or []
+    taints = known + [taint for taint in new["spec"].get("taints") or () if taint not in known]
+    old["spec"] |= {"taints": taints} if taints else {}
 
 
 def _status_of(pod: Object, container: str) -> Object | None:

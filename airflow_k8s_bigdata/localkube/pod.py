@@ -41,7 +41,8 @@ class PodWorker:
         self._story: asyncio.Task[None] | None = None
         self._sandbox_ready = self._show_ip = self._settled = False
         spec = pod["spec"]
-        facts = PodFacts(address, machine.host_ip, machine.settings.cpus, machine.settings.memory)
+        node = machine.node(spec["nodeName"]) or machine.settings
+        facts = PodFacts(address, machine.host_ip, node.cpus, node.memory)
         hostname = str(spec.get("hostname") or pod["metadata"]["name"])[:63].rstrip("-.")
         folder = machine.pod_folder(pod["metadata"]["uid"])
         self._runtime = PodRuntime(pod, facts, hostname, folder / "etc")
