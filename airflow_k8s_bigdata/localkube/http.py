@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,8 @@ from airflow_k8s_bigdata.localkube.views import encode
 
 MAX_BODY = 3 * 1024 * 1024
 BODY_TYPES = ["application/json", "application/yaml", PROTOBUF]
+PIECE = 250
+"""Objects of a list that are sent in one piece; a longer list goes out piece by piece."""
 
 
 def answer(
@@ -30,6 +33,21 @@ def answer(
         data = encode(body) + b"\n"
     no_cache = {"Cache-Control": "no-cache, private"}
     return web.Response(body=data, status=status, content_type=media_type, headers=no_cache | dict(headers or {}))
+
+
+async def send_list(request: web.Request, body: Object) -> web.StreamResponse:
+    """A long list, in pieces: as a whole, its bytes would fill memory and keep all other requests waiting."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    items = body["items"]
+    await response.write(encode(body | {"items": []})[: -len(b"]}")] + encode(items[:PIECE])[1:-1])
+    for at in range(PIECE, len(items), PIECE):
+        await response.write(b"," + encode(items[at : at + PIECE])[1:-1])
+        # A client that reads as fast as this never lets the write wait, and others want an answer, too.
+        await asyncio.sleep(0)
+    await response.write_eof(b"]}\n")
+    return response
 
 
 def refusal(error: ApiError) -> web.Response:

@@ -15,6 +15,11 @@ create table if not exists objects (
 ) without rowid;
 create table if not exists state (key text primary key, value integer);
 """
+_LAST_DELETED = "select max(value) from state where key = 'revision'"
+# Bodies are blobs, which newer versions of SQLite would take for a format of their own.
+_LAST_WRITTEN = """
+select max(cast(json_extract(cast(body as text), '$.metadata.resourceVersion') as integer)) from objects
+"""
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 
 
@@ -31,8 +36,8 @@ class Persistence:
 
     def revision(self, first: int) -> int:
         """The version that the saved state has; `first` when nothing was saved."""
-        found = self._database.execute("select value from state where key = 'revision'").fetchone()
-        return int(found[0]) if found else first
+        found = [self._database.execute(query).fetchone()[0] for query in (_LAST_DELETED, _LAST_WRITTEN)]
+        return max(int(each or first) for each in found)
 
     def load(self, store: Store) -> None:
         """Put everything saved back into a store, as it was and without events."""
@@ -44,11 +49,12 @@ class Persistence:
         meta = event.object["metadata"]
         key = (event.resource, meta.get("namespace", ""), meta["name"])
         run = self._database.execute
-        run("begin")
-        if event.type == "DELETED":
-            run("delete from objects where resource = ? and namespace = ? and name = ?", key)
-        else:
+        if event.type != "DELETED":
+            # One statement, one transaction: the object itself tells the version.
             run("insert or replace into objects values (?, ?, ?, ?)", (*key, _encode(event.object)))
+            return
+        run("begin")
+        run("delete from objects where resource = ? and namespace = ? and name = ?", key)
         run("insert or replace into state values ('revision', ?)", (event.revision,))
         run("commit")
 

@@ -194,14 +194,19 @@ class Registry:
             raise bad_request(f"{why} ({resource.api_version})")
         obj, unknown = decoded(body, resource, known)
         obj = as_core_event(obj) if resource.group == "events.k8s.io" else _bare(obj)
+        if known is None:
+            obj = copied(obj)
+        elif isinstance(obj.get("metadata"), dict):
+            # What did not change is the stored object's own part, and stays so; metadata is written into below.
+            obj["metadata"] = dict(obj["metadata"])
         if not unknown or options.field_validation == "Ignore":
-            return copied(obj), ()
+            return obj, ()
         warnings = tuple(f'unknown field "{path}"' for path in unknown)
         if options.field_validation == "Strict":
             why = ", ".join(warnings)
             head = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
             raise bad_request(f"{head}: strict decoding error: {why}")
-        return copied(obj), warnings
+        return obj, warnings
 
     def _new_metadata(self, target: Target, obj: Object) -> Object:
         meta: Object = obj.setdefault("metadata", {})
@@ -262,14 +267,14 @@ class Registry:
         causes = [*metadata_changes(new, old), *(changes(new, old) if changes else ())]
         if resource.key == "pods" and not target.subresource:
             causes += pod_change_causes(new, old)
-        _refuse(resource, new["metadata"], causes or _causes(resource, new))
+        _refuse(resource, new["metadata"], causes or _causes(resource, new, old))
         if not tracked:
             applying.track_update(_bare(old), new, self._manager(target, options), self._stamp())
         if options.dry_run:
             return Written(new, False, warnings)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         try:
-            stored = self._store.replace(resource.key, new)
+            stored = self._store.replace(resource.key, new, given=True)
         except NotFound:
             raise not_found(resource.plural, target.name, resource.group) from None
         except Conflict:
@@ -322,8 +327,11 @@ def _keep_system_metadata(meta: Object, old: Object) -> None:
             del meta[field]
 
 
-def _causes(resource: Resource, obj: Object) -> list[Cause]:
+def _causes(resource: Resource, obj: Object, old: Object | None = None) -> list[Cause]:
+    """What is wrong with an object; what `old`, its stored state, has in the same way has been looked at before."""
     causes = metadata_causes(resource, obj["metadata"])
+    if old is not None and _desired(obj) == _desired(old):
+        return causes
     if resource.key == "pods":
         return causes + pod_causes(obj)
     validate = VALIDATE.get(resource.key)

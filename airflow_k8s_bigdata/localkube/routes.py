@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 
 from airflow_k8s_bigdata.localkube.deleting import DeleteOptions, delete_options
 from airflow_k8s_bigdata.localkube.http import (
+    PIECE,
     answer,
     media_type,
     page_not_found,
@@ -18,6 +19,7 @@ from airflow_k8s_bigdata.localkube.http import (
     read_body,
     read_object,
     read_options,
+    send_list,
     warnings_header,
 )
 from airflow_k8s_bigdata.localkube.listing import list_objects
@@ -98,10 +100,13 @@ class Routes:
         shape, media = shape_of(request.headers.get("Accept", ""))
         return answer(self.views.one(self.registry.get(target), target.resource, shape), media_type=media)
 
-    async def _list(self, request: web.Request, target: Target) -> web.Response:
+    async def _list(self, request: web.Request, target: Target) -> web.StreamResponse:
         shape, media = shape_of(request.headers.get("Accept", ""))
         page = await list_objects(self.store, target, request.query)
-        return answer(self.views.page(page, target.resource, shape), media_type=media)
+        body = self.views.page(page, target.resource, shape)
+        if len(body.get("items", ())) > PIECE and media == "application/json":
+            return await send_list(request, body)
+        return answer(body, media_type=media)
 
     async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
         shape, _ = shape_of(request.headers.get("Accept", ""))

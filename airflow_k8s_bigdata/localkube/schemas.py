@@ -149,7 +149,11 @@ def _value(value: Any, type_: str, path: str, own: Schema, reading: _Reading, kn
     if type_.startswith("dict["):
         inner = type_[:-1].partition(", ")[2]
         pairs = _checked(value, dict, path, reading, own)
-        return {key: _value(each, inner, f"{path}.{key}", own, reading) for key, each in pairs.items()}
+        same = known if isinstance(known, dict) else {}
+        return {
+            key: each if key in same and same[key] == each else _value(each, inner, f"{path}.{key}", own, reading)
+            for key, each in pairs.items()
+        }
     if type_ == "object":
         return value
     if type_ in _GO_NAMES:

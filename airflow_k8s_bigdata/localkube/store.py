@@ -38,13 +38,18 @@ def copied(value: Any) -> Any:
 
 def _sharing(new: Any, old: Any) -> Any:
     """`new` with each part that equals the old one replaced by it: history then costs what changed, not whole pods."""
+    if new is old:
+        return old
     if isinstance(new, dict) and isinstance(old, dict):
         if new == old:
             return old
         return {key: _sharing(each, old[key]) if key in old else each for key, each in new.items()}
-    if isinstance(new, list) and new == old:
-        return old
-    return new
+    if isinstance(new, list) and isinstance(old, list):
+        if new == old:
+            return old
+        if len(new) == len(old):
+            return [_sharing(each, before) for each, before in zip(new, old, strict=True)]
+    return old if isinstance(new, str) and new == old else new
 
 
 class StoreError(Exception):
@@ -117,10 +122,13 @@ class Subscription:
         """Wait for events and take all that are queued; an empty list means the time ran out or it was closed."""
         if not self._queue and not self._closed:
             self._wake.clear()
+            # A timer and no wait_for: that makes a task each time, which is much for a watch of many events.
+            timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._wake.set)
             try:
-                await asyncio.wait_for(self._wake.wait(), seconds)
-            except TimeoutError:
-                return []
+                await self._wake.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
         return list(self.pending())
 
     async def __aiter__(self) -> AsyncIterator[Event]:
@@ -156,6 +164,7 @@ class Store:
         self._compacted = revision
         self._subscriptions: set[Subscription] = set()
         self._observers: list[Callable[[Event], None]] = []
+        self._last_pod: Object = {}
         self.revision = revision
 
     # Reading
@@ -198,7 +207,19 @@ class Store:
             raise AlreadyExists(resource, meta["name"])
         meta["uid"] = str(uuid.uuid4())
         meta["creationTimestamp"] = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        return self._commit("ADDED", resource, key, obj, previous=None)
+        return self._commit("ADDED", resource, key, self._like_others(resource, obj), previous=None)
+
+    def _like_others(self, resource: str, obj: Object) -> Object:
+        """The object, sharing with the pod that came before what they have in common: the pods of a job are alike.
+
+        Pods only: in a custom resource, 1 and True may stand in the same place, and they are equal to Python.
+        """
+        if resource != "pods":
+            return obj
+        obj = _sharing(obj, self._last_pod)
+        obj["metadata"] = dict(obj["metadata"])
+        self._last_pod = obj
+        return obj
 
     def generate_name(self, resource: str, meta: Object) -> None:
         """Set metadata.name to generateName and five letters, to a name that is free."""
@@ -208,13 +229,18 @@ class Store:
     def restore(self, resource: str, obj: Object) -> None:
         """Put back an object from a saved state exactly as it is, without an event."""
         meta = obj["metadata"]
-        self._objects.setdefault(resource, {})[meta.get("namespace", ""), meta["name"]] = obj
+        self._objects.setdefault(resource, {})[meta.get("namespace", ""), meta["name"]] = self._like_others(
+            resource, obj
+        )
 
-    def replace(self, resource: str, obj: Object) -> Object:
+    def replace(self, resource: str, obj: Object, *, given: bool = False) -> Object:
         """Store a new state of an existing object.
 
         A resourceVersion or uid in its metadata must be the stored one. An equal object is not a change: no event,
         no new version. Raises NotFound, Conflict.
+
+        :param given: the caller gives the object away, and nobody will change it or its parts again: it need not be
+            copied. It may share parts with stored objects, but for its metadata.
         """
         meta = obj["metadata"]
         key = (meta.get("namespace", ""), meta["name"])
@@ -222,18 +248,24 @@ class Store:
         for field in ("uid", "resourceVersion"):
             if meta.get(field) not in (None, "", stored["metadata"][field]):
                 raise Conflict(resource, key[1])
-        obj = copied(obj)
+        obj = obj if given else copied(obj)
         for field in ("uid", "resourceVersion", "creationTimestamp"):
             obj["metadata"][field] = stored["metadata"][field]
         if obj == stored:
             return stored
-        return self._commit("MODIFIED", resource, key, _sharing(obj, stored), previous=stored)
+        obj = _sharing(obj, stored)
+        # The version is written into it: it must not be the one of the version before.
+        obj["metadata"] = dict(obj["metadata"])
+        return self._commit("MODIFIED", resource, key, obj, previous=stored)
 
     def change(self, resource: str, namespace: str, name: str, change: Callable[[Object], None]) -> Object:
-        """Apply a function to a copy of the object and store the result. Raises NotFound."""
+        """Apply a function to a copy of the object and store the result. Raises NotFound.
+
+        What the function puts into the object must not be changed afterwards.
+        """
         obj = copied(self.get(resource, namespace, name))
         change(obj)
-        return self.replace(resource, obj)
+        return self.replace(resource, obj, given=True)
 
     def remove(self, resource: str, namespace: str, name: str, *, uid: str | None = None) -> Object:
         """Take the object out of the store; its last state gets a version of its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -113,7 +114,8 @@ def metadata_causes(resource: Resource, meta: Object) -> list[Cause]:
     return causes
 
 
-def label_key(field: str, key: str) -> list[Cause]:
+@functools.lru_cache(4096)
+def label_key(field: str, key: str) -> tuple[Cause, ...]:
     """A qualified name: an optional DNS subdomain and a slash, then at most 63 characters."""
     prefix, slash, name = key.rpartition("/")
     causes = []
@@ -123,14 +125,15 @@ def label_key(field: str, key: str) -> list[Cause]:
         causes.append(bad_value(field, key, "name part must be no more than 63 bytes"))
     elif not re.fullmatch(_QUALIFIED, name):
         causes.append(bad_value(field, key, _KEY_RULE))
-    return causes
+    return tuple(causes)
 
 
-def label_value(field: str, value: str) -> list[Cause]:
+@functools.lru_cache(4096)
+def label_value(field: str, value: str) -> tuple[Cause, ...]:
     """A label's value."""
     if len(value.encode()) > 63:
-        return [bad_value(field, value, "must be no more than 63 bytes")]
-    return [] if re.fullmatch(_LABEL_VALUE, value) else [bad_value(field, value, _LABEL_VALUE_RULE)]
+        return (bad_value(field, value, "must be no more than 63 bytes"),)
+    return () if re.fullmatch(_LABEL_VALUE, value) else (bad_value(field, value, _LABEL_VALUE_RULE),)
 
 
 def config_map(obj: Object) -> list[Cause]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _BEFORE_END = 2.0
 """Seconds before the end of a watch that the last bookmark is sent."""
 _SHORT = 10.0
 """A watch shorter than this gets no bookmark before its end (recorded)."""
+_GATHER = 0.01
+"""Seconds for which events are gathered when others were sent so shortly before: many at once cost far less."""
 _LONGEST = 1800.0
 """Seconds that a watch without timeoutSeconds lives at least; the API server takes 30 to 60 minutes."""
 
@@ -149,6 +152,7 @@ class Watcher:
         began = self._clock()
         end = began + request.seconds
         bookmark_at = self._next_bookmark(request, began, end)
+        sent_at = float("-inf")
         while not subscription.closed:
             now = self._clock()
             if now >= end:
@@ -157,9 +161,13 @@ class Watcher:
                 yield [self._bookmark(request)]
                 bookmark_at = self._next_bookmark(request, now, end)
             batch = await subscription.next(max(0.0, min(end, bookmark_at) - now))
+            if batch and self._clock() - sent_at < _GATHER:
+                await asyncio.sleep(_GATHER)
+                batch += subscription.pending()
             told = [text for event in batch if (text := self._told(request, event))]
             if told:
                 yield told
+                sent_at = self._clock()
 
     def _next_bookmark(self, request: WatchRequest, now: float, end: float) -> float:
         if not request.bookmarks:
