@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from airflow_k8s_bigdata.localkube import memorywatch, podlogs, podstatus, preparing
+from airflow_k8s_bigdata.localkube import memorywatch, podlogs, podstatus, preparing, probes
 from airflow_k8s_bigdata.localkube.cgroups import Cgroup
 from airflow_k8s_bigdata.localkube.events import stamp
 from airflow_k8s_bigdata.localkube.machine import Machine
@@ -28,10 +28,12 @@ _FALLBACK_BYTES = 2048
 _PIPE_SECONDS = 5.0
 _STEADY_SECONDS = 600
 _MOST_DOUBLINGS = 16
+_HOOK_SECONDS = 24 * 3600
+"""A hook has no time of its own: what ends it is the end of its container."""
 _FALLBACK_LINES = 80
 
 
-class NotRunning(Exception):
+class NotRunning(RuntimeError):
     """A command was to be run in a container that does not run; the text is the API's."""
 
 
@@ -51,6 +53,8 @@ class Container:
         self.stopping = False
         self.writer: LogWriter | None = None
         self._sandbox: Sandbox | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._killing: asyncio.Task[None] | None = None
         self._pipes: LogPipes | None = None
         self._cgroup = Cgroup([])
         self._over_limit = False
@@ -114,6 +118,8 @@ class Container:
         self._ended.clear()
         self.state.state = podstatus.running(stamp(self._started_at))
         self._event("Normal", "Started", "Container started")
+        self._begin_probing()
+        await self._post_start(self._sandbox)
 
     def _start_failed(self, spec: SandboxSpec, error: str, said: str) -> None:
         message = preparing.start_error(spec.command[0], said or error)
@@ -150,6 +156,7 @@ class Container:
     async def _wait(self, sandbox: Sandbox) -> None:
         code = await self._watched(sandbox)
         self._sandbox = None
+        self._stop_probing()
         if self._pipes is not None:
             await self._pipes.ended(_PIPE_SECONDS)
         killed_by_limit = self._over_limit or self._cgroup.out_of_memory_kills() > 0
@@ -254,6 +261,42 @@ class Container:
             slept.cancel()
         return not self.stopping
 
+    # Probing
+
+    @property
+    def _probed(self) -> probes.Probed:
+        """What probes and hooks see of the container."""
+        address, sleep = self._runtime.facts.pod_ip, self._machine.sleep
+        return probes.Probed(self.state.spec, address, self.execute, self._unhealthy, self._found, sleep)
+
+    def _begin_probing(self) -> None:
+        spec, state = self.state.spec, self.state
+        state.started, state.answering = "startupProbe" not in spec, "readinessProbe" not in spec
+        if any(kind in spec for kind in probes.KINDS):
+            self._probing = asyncio.create_task(self._probed.run())
+
+    def _stop_probing(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+
+    def _unhealthy(self, text: str) -> None:
+        self._event("Warning", "Unhealthy", text)
+
+    def _found(self, kind: str, good: bool) -> None:
+        """A probe's verdict has changed: tell it, and end a container that has not started or lives no more."""
+        if kind == "readinessProbe":
+            self.state.answering = good
+        elif good:
+            self.state.started = True
+        elif self._sandbox is not None:
+            told = f"Container {self.state.name} failed {kind.removesuffix('Probe')} probe, will be restarted"
+            self._event("Normal", "Killing", told)
+            seconds = self.state.spec[kind].get("terminationGracePeriodSeconds")
+            grace = self._runtime.pod["spec"].get("terminationGracePeriodSeconds", 30) if seconds is None else seconds
+            kill_at = asyncio.get_running_loop().time() + float(grace)
+            self._killing = asyncio.create_task(self._end(self._sandbox, lambda: kill_at))
+        self._changed()
+
     # Stopping
 
     async def stop(self, kill_at: Callable[[], float]) -> None:
@@ -263,14 +306,18 @@ class Container:
         """
         self.stopping = True
         self._stop.set()
+        self._stop_probing()
         sandbox = self._sandbox
         if sandbox is None:
             return
         self._event("Normal", "Killing", f"Stopping container {self.state.name}")
+        await self._end(sandbox, kill_at)
+
+    async def _end(self, sandbox: Sandbox, kill_at: Callable[[], float]) -> None:
         await self._pre_stop(kill_at)
         sandbox.signal(signal.SIGTERM)
         loop = asyncio.get_running_loop()
-        while not self._ended.is_set():
+        while self._sandbox is sandbox and not self._ended.is_set():
             left = kill_at() - loop.time()
             if left <= 0:
                 sandbox.kill()
@@ -279,26 +326,26 @@ class Container:
                 await asyncio.wait_for(self._ended.wait(), min(left, 0.25))
 
     async def _pre_stop(self, kill_at: Callable[[], float]) -> None:
-        hook = (self.state.spec.get("lifecycle") or {}).get("preStop") or {}
         left = kill_at() - asyncio.get_running_loop().time()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, left)):
-                if hook.get("sleep"):
-                    await self._machine.sleep(float(hook["sleep"]["seconds"]))
-                elif hook.get("exec"):
-                    code = await self._run_hook(hook["exec"]["command"])
-                    if code:
-                        self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: exit code {code}")
+                problem = await self._run_hook("preStop")
+                if problem is not None:
+                    self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {problem}".rstrip(": "))
 
-    async def _run_hook(self, command: Sequence[str]) -> int:
-        nothing = asyncio.subprocess.DEVNULL
-        process = await self.execute(command, stdin=nothing, stdout=nothing, stderr=nothing)
-        try:
-            return await process.wait()
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
+    async def _post_start(self, sandbox: Sandbox) -> None:
+        problem = await self._run_hook("postStart")
+        if problem is not None:
+            self._event("Warning", "FailedPostStartHook", f"PostStartHook failed: {problem}".rstrip(": "))
+            sandbox.kill()
+
+    async def _run_hook(self, name: str) -> str | None:
+        """Run one of the container's hooks; None when it succeeds or there is none, else why it failed."""
+        hook = (self.state.spec.get("lifecycle") or {}).get(name) or {}
+        if hook.get("sleep"):
+            await self._machine.sleep(float(hook["sleep"]["seconds"]))
+            return None
+        return await probes.check(hook | {"timeoutSeconds": _HOOK_SECONDS}, self._probed)
 
     async def execute(
         self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int
@@ -315,6 +362,7 @@ class Container:
         """Kill every process of the container at once."""
         self.stopping = True
         self._stop.set()
+        self._stop_probing()
         if self._sandbox is not None:
             self._sandbox.kill()
 

@@ -137,7 +137,7 @@ class PodWorker:
             supervision = sidecars.create_task(container.supervise())
             if not container.state.sidecar:
                 await supervision
-            while container.state.sidecar and not container.state.running and not container.stopping:
+            while container.state.sidecar and not container.state.initialized and not container.stopping:
                 await asyncio.wait([supervision], timeout=0.05)
             if not container.state.initialized:
                 return False

@@ -22,6 +22,8 @@ class ContainerState:
     :param state: `{"waiting": ...}`, `{"running": ...}` or `{"terminated": ...}` as in the API.
     :param last_state: the same for the run before a restart, else empty.
     :param finished: it has ended and will not be started again.
+    :param started: what its startup probe says of the run that is on; True without one. `answering`: likewise its
+        readiness probe.
     """
 
     spec: Object
@@ -32,6 +34,8 @@ class ContainerState:
     restarts: int = 0
     init: bool = False
     finished: bool = False
+    started: bool = True
+    answering: bool = True
 
     @property
     def name(self) -> str:
@@ -49,6 +53,11 @@ class ContainerState:
         return "running" in self.state
 
     @property
+    def ready(self) -> bool:
+        """Whether it runs and, as far as its probes tell, does its work."""
+        return self.running and self.started and self.answering
+
+    @property
     def exit_code(self) -> int | None:
         """The exit code of the run that has ended last, None when it runs or never ran."""
         ended = self.state.get("terminated")
@@ -57,7 +66,7 @@ class ContainerState:
     @property
     def initialized(self) -> bool:
         """For an init container: the next one may start."""
-        return self.running if self.sidecar else self.exit_code == 0
+        return self.running and self.started if self.sidecar else self.exit_code == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +206,7 @@ def _ready(containers: Sequence[ContainerState], phase: str) -> Object:
     ended = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
     if phase in ended:
         return {"status": "False", "reason": ended[phase]}
-    unready = [c.name for c in containers if (not c.init or c.sidecar) and not c.running]
+    unready = [c.name for c in containers if (not c.init or c.sidecar) and not c.ready]
     if not unready:
         return {"status": "True"}
     message = f"containers with unready status: [{' '.join(unready)}]"
@@ -207,7 +216,7 @@ def _ready(containers: Sequence[ContainerState], phase: str) -> Object:
 def container_status(container: ContainerState) -> Object:
     """One entry of `containerStatuses` or `initContainerStatuses`."""
     spec = container.spec
-    ready = container.running and (not container.init or container.sidecar)
+    ready = container.ready and (not container.init or container.sidecar)
     status: Object = {
         "name": spec["name"],
         "state": container.state,
@@ -219,7 +228,7 @@ def container_status(container: ContainerState) -> Object:
     }
     if container.container_id:
         status["containerID"] = container.container_id
-    status["started"] = container.running
+    status["started"] = container.running and container.started
     if container.container_id:
         resources = {key: value for key, value in (spec.get("resources") or {}).items() if value}
         if resources.get("requests"):

@@ -58,7 +58,7 @@ class LocalKube:
         if body is not None:
             all_headers["Content-Type"] = media
         return (session or self.session).request(
-            method, self.url + path, data=data, headers=all_headers, verify=str(self.ca), stream=stream, timeout=90
+            method, self.url + path, data=data, headers=all_headers, verify=str(self.ca), stream=stream, timeout=200
         )
 
     def get(self, path: str, **options: Any) -> Object:
@@ -87,7 +87,7 @@ class LocalKube:
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True) -> str:
         """What kubectl prints."""
         command = ["kubectl", f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.data_dir}/kubectl", *arguments]
-        found = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        found = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=180, check=False)
         assert not check or found.returncode == 0, found.stderr
         return found.stdout if check else found.stdout + found.stderr
 
@@ -108,5 +108,5 @@ def running_localkube(folder: Path, *arguments: str) -> Iterator[LocalKube]:
             yield kube
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         log.close()

@@ -120,7 +120,7 @@ async def live(store: Store, case: str, wanted: int) -> list[tuple[str, Object]]
     store.create("pods", pod_of(case))
     seen: list[tuple[str, Object]] = []
     undisturbed = case in ("deleted-while-running", "evicted-by-api")
-    end = asyncio.get_running_loop().time() + 15
+    end = asyncio.get_running_loop().time() + 120
     while (left := end - asyncio.get_running_loop().time()) > 0:
         came = await subscription.next(left)
         seen += [(event.type, event.object) for event in came if event.object["metadata"]["name"] == case]

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from airflow_k8s_bigdata.localkube.node import LogOptions, Node, NodeSettings, Pace, VirtualNode
 from airflow_k8s_bigdata.localkube.store import Store
 
@@ -116,6 +118,29 @@ def statuses(pod: Object) -> list[Object]:
 
 async def log(node: Node, pod: Object, container: str = "main", **options: Any) -> str:
     return b"".join([part async for part in node.log_stream(pod, container, LogOptions(**options))]).decode()
+
+
+async def happened(test: Callable[[], Any], seconds: float = 120) -> None:
+    """Wait for what no pod's status tells."""
+    async with asyncio.timeout(seconds):
+        while not test():  # noqa: ASYNC110 - nobody tells when
+            await asyncio.sleep(0.02)
+
+
+async def said(node: Node, pod: Object, text: str) -> None:
+    """Wait until the pod's container has written this."""
+    written = b""
+    async with asyncio.timeout(120):
+        async for part in node.log_stream(pod, "main", LogOptions(follow=True)):
+            written += part
+            if text.encode() in written:
+                return
+    raise AssertionError(f"the container ended without {text!r}: {written!r}")
+
+
+def runs(word: str) -> bool:
+    """Whether a process of this machine has the word on its command line."""
+    return any(word in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
 
 
 async def output(store: Store, node: Node, name: str) -> str:

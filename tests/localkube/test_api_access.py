@@ -108,7 +108,7 @@ def test_a_quota_shows_what_is_used(localkube: LocalKube, base: str) -> None:
     localkube.create(f"{base}/resourcequotas", quota)
     localkube.create(f"{base}/pods", pod("p", containers=sized(limits={"memory": "256Mi"})))
     used = {"limits.memory": "256Mi", "pods": "1"}
-    wait_for(lambda: localkube.get(f"{base}/resourcequotas/q")["status"].get("used") == used, seconds=3)
+    wait_for(lambda: localkube.get(f"{base}/resourcequotas/q")["status"].get("used") == used)
 
 
 def test_a_quota_refuses_what_would_be_too_much(localkube: LocalKube, base: str) -> None:

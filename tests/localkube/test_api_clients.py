@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import aiohttp
 import kr8s.asyncio
@@ -38,8 +36,8 @@ CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "set
 def test_kubectl_runs_a_pod_and_reads_its_log(localkube: LocalKube, namespace: str) -> None:
     here = f"-n={namespace}"
     assert localkube.kubectl(here, "apply", "-f", "-", stdin=json.dumps(MANIFEST)) == "pod/hello created\n"
-    assert localkube.kubectl(here, "logs", "-f", "hello", "--pod-running-timeout=20s") == "hello\nbye\n"
-    localkube.kubectl(here, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/hello", "--timeout=20s")
+    assert localkube.kubectl(here, "logs", "-f", "hello", "--pod-running-timeout=120s") == "hello\nbye\n"
+    localkube.kubectl(here, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/hello", "--timeout=120s")
     assert localkube.kubectl(here, "get", "pods", "--no-headers").split()[:3] == ["hello", "0/1", "Completed"]
     assert "Successfully assigned" in localkube.kubectl(here, "describe", "pod", "hello")
     assert localkube.kubectl(here, "delete", "pod", "hello") == 'pod "hello" deleted\n'
@@ -107,8 +105,12 @@ def core(localkube: LocalKube) -> Iterator[client.CoreV1Api]:
 
 def test_the_python_client_watches_a_pod_to_its_end(core: client.CoreV1Api, namespace: str) -> None:
     core.create_namespaced_pod(namespace, MANIFEST)
-    events = watch.Watch().stream(core.list_namespaced_pod, namespace, timeout_seconds=4)
-    phases = [event["object"].status.phase for event in events]
+    watching = watch.Watch()
+    phases = []
+    for event in watching.stream(core.list_namespaced_pod, namespace, timeout_seconds=120):
+        phases.append(event["object"].status.phase)
+        if phases[-1] == "Succeeded":
+            watching.stop()
     assert list(dict.fromkeys(phases)) == ["Pending", "Running", "Succeeded"]
     # The client's own decoding of a log is broken (it gives the text of a bytes object), on every cluster.
     assert core.read_namespaced_pod_log("hello", namespace, _preload_content=False).data == b"hello\nbye\n"
@@ -152,25 +154,21 @@ async def test_a_watch_over_a_websocket_gets_one_event_a_frame(localkube: LocalK
     context = ssl.create_default_context(cafile=str(localkube.ca))
     headers = {"Authorization": f"Bearer {localkube.token}", "Origin": localkube.url}
     async with aiohttp.ClientSession(headers=headers) as session, session.ws_connect(url, ssl=context) as socket:
-        first = await socket.receive_json(timeout=5)
+        first = await socket.receive_json(timeout=120)
         assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "kube-root-ca.crt")
         await asyncio.to_thread(localkube.create, f"/api/v1/namespaces/{namespace}/configmaps", CONFIG_MAP)
-        second = await socket.receive_json(timeout=5)
+        second = await socket.receive_json(timeout=120)
         assert second["object"]["metadata"]["name"] == "settings"
 
 
 def test_a_watch_with_a_selector_tells_who_enters_and_who_leaves(localkube: LocalKube, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     version = localkube.create(path, CONFIG_MAP).json()["metadata"]["resourceVersion"]
-    found: list[Any] = []
-    query = f"watch=1&labelSelector=on%3Dyes&resourceVersion={version}&timeoutSeconds=1"
-    watching = threading.Thread(target=lambda: found.extend(localkube.events(f"{path}?{query}")))
-    watching.start()
     for label in ("yes", "no"):
         patch = {"metadata": {"labels": {"on": label}}}
         localkube.request("PATCH", f"{path}/settings", patch, media="application/merge-patch+json")
-    watching.join()
-    assert [each["type"] for each in found] == ["ADDED", "DELETED"]
+    query = f"watch=1&labelSelector=on%3Dyes&resourceVersion={version}&timeoutSeconds=1"
+    assert [each["type"] for each in localkube.events(f"{path}?{query}")] == ["ADDED", "DELETED"]
 
 
 def test_a_pods_port_is_reached_through_the_api(localkube: LocalKube, namespace: str) -> None:
@@ -180,12 +178,7 @@ def test_a_pods_port_is_reached_through_the_api(localkube: LocalKube, namespace:
     spec = {"containers": [container | {"ports": [{"containerPort": 8000}]}], "terminationGracePeriodSeconds": 0}
     path = f"/api/v1/namespaces/{namespace}/pods"
     localkube.create(path, {"metadata": {"name": "web"}, "spec": spec})
-    for _ in range(100):
-        response = localkube.request("GET", f"{path}/web:8000/proxy/hosts")
-        if response.status_code == 200:
-            break
-        threading.Event().wait(0.1)
-    assert "127.0.0.1" in response.text
+    wait_for(lambda: "127.0.0.1" in localkube.request("GET", f"{path}/web:8000/proxy/hosts").text)
 
 
 @pytest.fixture
@@ -223,7 +216,7 @@ def test_the_python_client_talks_with_a_command(core: client.CoreV1Api, shell: s
         _preload_content=False,
     )
     socket.write_stdin("echo out; echo err >&2; exit 3\n")
-    socket.run_forever(timeout=10)
+    socket.run_forever(timeout=120)
     # Its `close` does nothing once the server has closed the connection.
     socket.sock.shutdown()
     assert (socket.read_stdout(), socket.read_stderr(), socket.returncode) == ("out\n", "err\n", 3)

@@ -37,7 +37,7 @@ def long_processes() -> list[psutil.Process]:
 
 def refused(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "airflow_k8s_bigdata.localkube", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=REPOSITORY, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY, check=False)
 
 
 def test_a_used_port_is_one_clear_line(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_signal_ends_the_pods_and_the_process_with_0(tmp_path: Path) -> None:
         assert refused(f"--data-dir={tmp_path / 'k'}").stderr.startswith("localkube: another localkube runs in ")
         assert long_processes()
         kube.process.send_signal(signal.SIGTERM)
-        assert kube.process.wait(20) == 0
+        assert kube.process.wait(120) == 0
     assert not long_processes()
     assert not (tmp_path / "k" / "localkube.json").exists()
 
@@ -163,9 +163,9 @@ def test_a_lost_node_and_its_return_are_seen_by_clients(kube: LocalKube) -> None
     name = kube.get("/api/v1/nodes")["items"][0]["metadata"]["name"]
     assert admin(kube, "POST", "nodes/lose", {"name": "ghost"}).status_code == 404
     assert admin(kube, "POST", "nodes/lose", {"name": name}).status_code == 200
-    wait_for(lambda: ready(kube, name) != "True", seconds=60)
+    wait_for(lambda: ready(kube, name) != "True")
     admin(kube, "POST", "nodes/restore", {"name": name})
-    wait_for(lambda: ready(kube, name) == "True", seconds=60)
+    wait_for(lambda: ready(kube, name) == "True")
 
 
 def ready(kube: LocalKube, node: str) -> str:
@@ -174,11 +174,11 @@ def ready(kube: LocalKube, node: str) -> str:
 
 
 def test_a_rotated_log_serves_only_what_came_after(kube: LocalKube) -> None:
-    script = "echo before; sleep 2; echo after; sleep 60"
+    script = "echo before; while :; do sleep 0.1; echo after; done"
     container = {"name": "c", "image": "busybox", "command": ["sh", "-c", script]}
     kube.create(PODS, {"metadata": {"name": "rotated"}, "spec": {"containers": [container]}})
     log = f"{PODS}/rotated/log"
-    wait_for(lambda: kube.request("GET", log).text == "before\n")
+    wait_for(lambda: kube.request("GET", log).text.startswith("before\n"))
     admin(kube, "POST", "logs/rotate", {"namespace": "jobs", "pod": "rotated"})
-    wait_for(lambda: kube.request("GET", log).text == "after\n")
+    wait_for(lambda: kube.request("GET", log).text.startswith("after\n"))
     kube.request("DELETE", f"{PODS}/rotated", {"gracePeriodSeconds": 0})

@@ -88,9 +88,10 @@ def airflow(localkube: LocalKube, tmp_path: Path) -> Iterator[Airflow]:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(600)
 def test_a_task_runs_in_a_pod_of_its_own_which_is_deleted_afterwards(airflow: Airflow, localkube: LocalKube) -> None:
     run = airflow.trigger("in_a_pod")
-    assert airflow.wait("in_a_pod", run, seconds=200) == "success"
+    assert airflow.wait("in_a_pod", run, seconds=400) == "success"
     pods = {each["name"] for each in localkube.record if (each.get("labels") or {}).get("dag_id") == "in_a_pod"}
     assert {airflow.xcom("in_a_pod", run, "host")} == pods
-    wait_for(lambda: not localkube.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=dag_id")["items"], 60)
+    wait_for(lambda: not localkube.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=dag_id")["items"])
