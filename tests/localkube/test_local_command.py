@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,12 @@ def local(command: str, folder: Path, *words: str) -> Result:
     return CliRunner().invoke(main, ["local", command, f"--data-dir={folder}", *words])
 
 
+def local_up(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, which localkube outlives."""
+    command = [Path(sys.executable).with_name("k8s-bigdata"), "local", "up", f"--data-dir={folder}", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+
+
 def image_config(folder: Path) -> Path:
     path = folder / "images.yaml"
     path.write_text(yaml.safe_dump({"images": [{"match": "registry.example/etl", "command": ["sleep", "986"]}]}))
@@ -38,9 +46,9 @@ def image_config(folder: Path) -> Path:
 
 def up(folder: Path, *words: str) -> LocalKube:
     """A localkube that was started by the command."""
-    result = local("up", folder, "--json", *words)
-    assert result.exit_code == 0, result.output
-    state = json.loads(result.output)
+    result = local_up(folder, "--json", *words)
+    assert result.returncode == 0, result.stderr
+    state = json.loads(result.stdout)
     return LocalKube(folder, state["url"], (folder / "keys/owner-token").read_text(), psutil.Process(state["pid"]))
 
 
@@ -133,9 +141,9 @@ def test_a_node_that_makes_no_sense_is_refused(node: str, said: str) -> None:
 
 
 def test_the_command_passes_on_why_it_did_not_start(tmp_path: Path) -> None:
-    refused = local("up", tmp_path / "k", "--node=name=a", "--node=name=a")
-    assert refused.exit_code == 1
-    assert "argument --node: two nodes have the same name: a, a" in refused.output
+    refused = local_up(tmp_path / "k", "--node=name=a", "--node=name=a")
+    assert refused.returncode == 1
+    assert "argument --node: two nodes have the same name: a, a" in refused.stderr
 
 
 def test_nodes_that_are_no_longer_given_go_with_their_pods(tmp_path: Path) -> None:
