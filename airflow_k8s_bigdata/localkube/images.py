@@ -7,6 +7,7 @@ entry point; a reference without a rule behaves as one that can't be pulled.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -15,12 +16,14 @@ import logging
 import os
 import re
 import shutil
+import site
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import yaml
 
@@ -215,9 +218,11 @@ def check_reference(reference: str) -> None:
         )
 
 
+@functools.cache
 def python_folders() -> list[Path]:
-    """The folders outside /usr that the running Python needs: its prefixes and what its links lead through."""
-    folders = {Path(sys.prefix), Path(sys.base_prefix)}
+    """The folders outside /usr that the running Python needs: its prefixes, what its links lead through, and the
+    sources of packages that are installed as links to them."""
+    folders = {Path(sys.prefix), Path(sys.base_prefix), *editable_folders(site.getsitepackages())}
     link = Path(sys.executable)
     while link.is_symlink():
         target = Path(os.readlink(link))
@@ -228,6 +233,19 @@ def python_folders() -> list[Path]:
     return [
         folder for folder in outside if not any(folder != other and folder.is_relative_to(other) for other in outside)
     ]
+
+
+def editable_folders(sites: list[str]) -> set[Path]:
+    """Where sources of editable packages are, by the `.pth` files and direct_url.json (PEP 610) of site-packages."""
+    found = set()
+    for file in (file for folder in sites for file in Path(folder).glob("*.pth")):
+        lines = file.read_text(errors="replace").splitlines()
+        found |= {file.parent / line.strip() for line in lines if line.strip() and not line.startswith(("#", "import"))}
+    for package in importlib.metadata.distributions(path=sites):
+        origin = json.loads(package.read_text("direct_url.json") or "{}")
+        if origin.get("dir_info", {}).get("editable"):
+            found.add(Path(unquote(urlsplit(origin["url"]).path)))
+    return {folder.resolve() for folder in found if folder.is_dir()}
 
 
 def java_home() -> Path | None:

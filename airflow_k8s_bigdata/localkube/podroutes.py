@@ -12,6 +12,7 @@ from airflow_k8s_bigdata.localkube.deleting import delete_options
 from airflow_k8s_bigdata.localkube.execroute import Executor, run_command
 from airflow_k8s_bigdata.localkube.http import answer, read_object
 from airflow_k8s_bigdata.localkube.podlogroute import LogSource, stream_log
+from airflow_k8s_bigdata.localkube.portforwardroute import forward_ports
 from airflow_k8s_bigdata.localkube.proxying import Proxy
 from airflow_k8s_bigdata.localkube.registry import Registry, Target
 from airflow_k8s_bigdata.localkube.requests import RequestInfo
@@ -40,6 +41,8 @@ class PodRoutes:
                 return await stream_log(request, self.registry.get(target), self.log_source)
             case "exec":
                 return await run_command(request, self.registry.get(target), self.execute)
+            case "portforward":
+                return await forward_ports(request, self.registry.get(target))
             case "binding":
                 return self.bind(target, await read_object(request, "Binding"))
             case "eviction":

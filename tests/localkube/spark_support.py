@@ -7,11 +7,13 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyspark
 import yaml
 
+from airflow_k8s_bigdata.localkube.times import parse_time
 from tests.localkube.api_replay import wait_for
 from tests.localkube.api_support import REPOSITORY, LocalKube, Object
 
@@ -37,6 +39,7 @@ CONF = {
 }
 WORKER = re.compile(r"^executor (\d+) works$", re.MULTILINE)
 SECONDS = 240
+REUSED_AFTER = 15
 
 
 def image_config(folder: Path) -> Path:
@@ -61,6 +64,10 @@ class Submission:
         selector = f"spark-app-name={self.name},spark-role={role}"
         listed = self.kube.get(f"{PODS}?labelSelector={selector.replace('=', '%3D')}")["items"]
         return {pod["metadata"]["name"]: pod for pod in listed}
+
+    def history(self) -> list[Object]:
+        """What localkube wrote down of its pods."""
+        return [each for each in self.kube.record if each["labels"].get("spark-app-name") == self.name]
 
     def log(self) -> str:
         """What the driver has written so far; empty before it has started."""
@@ -93,6 +100,15 @@ class Submission:
         name = next(name for name, pod in self.pods("executor").items() if executor_number(pod) == number)
         self.kube.request("DELETE", f"{PODS}/{name}", {"gracePeriodSeconds": grace})
         return number
+
+    def wait_for_old_claims(self) -> None:
+        """Wait until Spark would take over the claim that its first executor has made."""
+
+        def age() -> float:
+            made = [parse_time(each["metadata"]["creationTimestamp"]) for each in self.kube.get(CLAIMS)["items"]]
+            return min(((datetime.now(UTC) - each).total_seconds() for each in made), default=0)
+
+        wait_for(lambda: age() > REUSED_AFTER + 1, SECONDS, otherwise=self.log)
 
     def tell(self) -> None:
         """Let a job that waits to be told go on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import Iterator
@@ -143,7 +144,7 @@ async def test_kr8s_creates_and_waits(localkube: LocalKube, namespace: str) -> N
     api = await kr8s.asyncio.api(kubeconfig=str(localkube.kubeconfig), namespace=namespace)
     pod = await kr8s.asyncio.objects.Pod(MANIFEST, namespace=namespace, api=api)
     await pod.create()
-    await pod.wait("jsonpath='{.status.phase}'=Succeeded", timeout=20)
+    await pod.wait("jsonpath='{.status.phase}'=Succeeded", timeout=120)
     assert [line async for line in pod.logs()] == ["hello", "bye"]
     await api._session.aclose()
 
@@ -171,14 +172,39 @@ def test_a_watch_with_a_selector_tells_who_enters_and_who_leaves(localkube: Loca
     assert [each["type"] for each in localkube.events(f"{path}?{query}")] == ["ADDED", "DELETED"]
 
 
-def test_a_pods_port_is_reached_through_the_api(localkube: LocalKube, namespace: str) -> None:
+@pytest.fixture(scope="module")
+def web(localkube: LocalKube) -> Iterator[str]:
+    """The path of a running pod that serves /etc on port 8000."""
     serve = "python3 -m http.server 8000 --bind $IP --directory /etc"
     address = {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     container = {"name": "main", "image": "python:3", "command": ["sh", "-c", serve], "env": [address]}
     spec = {"containers": [container | {"ports": [{"containerPort": 8000}]}], "terminationGracePeriodSeconds": 0}
-    path = f"/api/v1/namespaces/{namespace}/pods"
-    localkube.create(path, {"metadata": {"name": "web"}, "spec": spec})
-    wait_for(lambda: "127.0.0.1" in localkube.request("GET", f"{path}/web:8000/proxy/hosts").text)
+    path = "/api/v1/namespaces/default/pods"
+    localkube.create(path, {"metadata": {"name": "web", "labels": {"app": "web"}}, "spec": spec})
+    wait_for(lambda: localkube.request("GET", f"{path}/web:8000/proxy/hosts").status_code == 200)
+    yield f"{path}/web"
+    localkube.request("DELETE", f"{path}/web")
+
+
+def test_a_pods_port_is_reached_through_the_api(localkube: LocalKube, web: str) -> None:
+    assert "127.0.0.1" in localkube.request("GET", f"{web}:8000/proxy/hosts").text
+
+
+def test_a_services_port_is_reached_through_the_api(localkube: LocalKube, web: str) -> None:
+    spec = {"selector": {"app": "web"}, "ports": [{"port": 8000}]}
+    services = "/api/v1/namespaces/default/services"
+    localkube.create(services, {"metadata": {"name": "front"}, "spec": spec})
+    assert "127.0.0.1" in localkube.request("GET", f"{services}/front:8000/proxy/hosts").text
+
+
+def test_the_python_client_forwards_a_port(core: client.CoreV1Api, web: str) -> None:
+    connect = core.connect_get_namespaced_pod_portforward
+    forwarded = stream.portforward(connect, "web", "default", ports="8000,8001")
+    with contextlib.closing(forwarded), forwarded.socket(8000).makefile("rwb", buffering=0) as connection:
+        connection.write(b"GET /hosts HTTP/1.0\r\n\r\n")
+        assert b"127.0.0.1" in connection.read()
+        assert "failed to connect" in forwarded.error(8001)
+    wait_for(lambda: not forwarded.connected)
 
 
 @pytest.fixture

@@ -245,6 +245,27 @@ def test_a_past_list_is_what_it_was() -> None:
     assert [store.list_at("pods", "n", revision) for revision, _ in states] == [found for _, found in states]
 
 
+def test_every_state_of_an_object_keeps_its_own_version() -> None:
+    store = Store(now=lambda: NOW)
+    store.create("pods", {"metadata": {"namespace": "n", "name": "p"}, "status": {"step": 0}})
+    for step in (1, 2, 3):
+        store.change("pods", "n", "p", lambda pod, step=step: pod["status"].update(step=step))
+    versions = [int(event.object["metadata"]["resourceVersion"]) for event in store.events_since(0)]
+    assert versions == [event.revision for event in store.events_since(0)] == [1, 2, 3, 4]
+
+
+def test_pods_share_what_is_alike_and_nothing_else() -> None:
+    store = Store(now=lambda: NOW)
+    names = [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
+    first, second = (
+        store.create("pods", {"metadata": {"namespace": "n", "name": name}, "spec": {"env": names, "of": name}})
+        for name in ("p", "q")
+    )
+    assert second["spec"]["env"] is first["spec"]["env"]
+    assert (first["spec"]["of"], second["spec"]["of"]) == ("p", "q")
+    assert first["metadata"]["uid"] != second["metadata"]["uid"]
+
+
 def test_a_stored_object_shares_what_did_not_change_with_its_past() -> None:
     store = Store(now=lambda: NOW)
     first = store.create("pods", {"metadata": {"namespace": "n", "name": "p"}, "spec": {"big": [1, 2]}})

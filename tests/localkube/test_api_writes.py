@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_k8s_bigdata.localkube.http import PIECE
 from tests.localkube.api_support import LocalKube, Object
 
 MERGE = "application/merge-patch+json"
@@ -151,6 +152,15 @@ def test_a_list_in_pages_shows_one_moment(localkube: LocalKube, maps: str) -> No
     rest = localkube.get(f"{maps}?limit=2&continue={first['metadata']['continue']}")
     names = [each["metadata"]["name"] for each in first["items"] + rest["items"]]
     assert names == ["a", "b", "c", "kube-root-ca.crt"]
+
+
+def test_a_long_list_is_whole(localkube: LocalKube, maps: str) -> None:
+    wanted = {f"c{number}" for number in range(2 * PIECE)}
+    for name in wanted:
+        localkube.create(maps, {"metadata": {"name": name}})
+    listed = localkube.get(maps)
+    assert {each["metadata"]["name"] for each in listed["items"]} == wanted | {"kube-root-ca.crt"}
+    assert [*listed] == ["kind", "apiVersion", "metadata", "items"]
 
 
 def test_an_exact_version_is_listed_as_it_was(localkube: LocalKube, maps: str) -> None:

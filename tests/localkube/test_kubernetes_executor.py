@@ -11,7 +11,7 @@ import yaml
 from demo.airflow import Airflow
 from demo.processes import free_port
 from tests.localkube.api_replay import wait_for
-from tests.localkube.api_support import REPOSITORY, LocalKube
+from tests.localkube.api_support import LocalKube
 
 NAMESPACE = "spark"
 IMAGE = "apache/airflow:3.3.2"
@@ -19,6 +19,8 @@ DAG = """
 import socket
 
 from airflow.sdk import dag, task
+
+import airflow_k8s_bigdata
 
 
 @dag(schedule=None)
@@ -43,15 +45,13 @@ def pod_template(home: Path, port: int) -> dict[str, object]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
     }
-    # The provider is installed as a link to its source, which the image's packages do not hold.
-    folders = {"airflow": home, "provider": REPOSITORY / "airflow_k8s_bigdata"}
     container = {
         "name": "base",
         "image": IMAGE,
         "env": [{"name": name, "value": str(value)} for name, value in variables.items()],
-        "volumeMounts": [{"name": name, "mountPath": str(folder)} for name, folder in folders.items()],
+        "volumeMounts": [{"name": "airflow", "mountPath": str(home)}],
     }
-    volumes = [{"name": name, "hostPath": {"path": str(folder)}} for name, folder in folders.items()]
+    volumes = [{"name": "airflow", "hostPath": {"path": str(home)}}]
     spec = {"containers": [container], "volumes": volumes, "restartPolicy": "Never"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "worker"}, "spec": spec}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from airflow_k8s_bigdata.localkube.images import (
     InvalidImageName,
     NoSuchImage,
     check_reference,
+    editable_folders,
 )
 from airflow_k8s_bigdata.localkube.layout import Mount
 from airflow_k8s_bigdata.localkube.quantities import parse_quantity
@@ -228,6 +230,16 @@ def test_tag_picks_the_spark_of_its_version(tmp_path: Path, monkeypatch: pytest.
     rules = ImageRules()
     assert rules.spark_home("apache/spark:3.5.9-python3") == str(tmp_path)
     assert rules.spark_home("apache/spark:4.3.0").endswith("/pyspark")
+
+
+def test_sources_of_packages_that_are_installed_as_links_are_found(tmp_path: Path) -> None:
+    (tmp_path / "site/linked-1.dist-info").mkdir(parents=True)
+    for name in ("named", "two words", "other"):
+        (tmp_path / name).mkdir()
+    origin = {"url": (tmp_path / "two words").as_uri(), "dir_info": {"editable": True}}
+    (tmp_path / "site/linked-1.dist-info/direct_url.json").write_text(json.dumps(origin))
+    (tmp_path / "site/a.pth").write_text(f"import os\n# {tmp_path}/other\n../named\n{tmp_path}/missing\n")
+    assert editable_folders([f"{tmp_path}/site"]) == {tmp_path / "named", tmp_path / "two words"}
 
 
 def test_spark_of_another_version_than_the_tag_s_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -57,6 +57,16 @@ async def test_environment_of_localkube_does_not_leak_into_pods(cluster: Any) ->
     assert seen == {"HOME", "HOSTNAME", "PATH", "PWD", "SHLVL", "_"}
 
 
+async def test_no_shell_looks_at_what_a_pod_is_made_of(cluster: Any) -> None:
+    store, node = cluster
+    words = "$(touch /tmp/x) `id` ; \"q\" 'q' \\ $HOME * > /tmp/y"
+    container = {"env": [{"name": "WORDS", "value": words.replace("$(", "$$(")}]}
+    store.create("pods", k.pod_object("a", ["printenv", "WORDS"], container=container))
+    store.create("pods", k.pod_object("b", ["printf", "%s", words.replace("$(", "$$(")]))
+    assert await k.output(store, node, "a") == f"{words}\n"
+    assert await k.output(store, node, "b") == f"{words}\n"
+
+
 async def test_secret_values_are_not_on_any_command_line(cluster: Any) -> None:
     store, _ = cluster
     k.create_data(store, "Secret", "s", {"password": "aHVudGVyMg=="})
@@ -338,6 +348,14 @@ async def test_log_of_a_container_without_an_earlier_run_is_refused(cluster: Any
     pod = await k.finished(store, "a")
     with pytest.raises(LogUnavailable, match='previous terminated container "main" in pod "a" not found'):
         await k.log(node, pod, previous=True)
+
+
+@pytest.mark.parametrize("name", ["../main", "main/../../../x", "/etc/passwd", "."])
+async def test_log_cannot_be_read_outside_of_its_folder(cluster: Any, name: str) -> None:
+    store, node = cluster
+    k.create(store, "a", "true")
+    with pytest.raises(LogUnavailable, match="is not valid for pod a"):
+        await k.log(node, await k.finished(store, "a"), name)
 
 
 async def test_log_of_an_unknown_container_is_refused(cluster: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.localkube import spark_support as spark
 from tests.localkube.api_replay import wait_for
@@ -17,6 +18,8 @@ CLAIMS = {
     f"{CLAIM}.options.claimName": "OnDemand",
     f"{CLAIM}.options.storageClass": "standard",
     f"{CLAIM}.options.sizeLimit": "1Gi",
+    # A claim is taken over when it is older than this.
+    "spark.kubernetes.allocation.executor.timeout": f"{spark.REUSED_AFTER}s",
 }
 SCALING = {
     "spark.decommission.enabled": "true",
@@ -27,6 +30,10 @@ SCALING = {
     "spark.dynamicAllocation.shuffleTracking.enabled": "true",
     "spark.executor.instances": "0",
 }
+# Executors go to a node of their own, which takes nothing else: by its label, and by their template's toleration.
+NODES = ("--node=name=drivers,cpus=8", "--node=name=workers,cpus=8,label=pool=workers,taint=pool=workers:NoSchedule")
+TOLERATION = {"key": "pool", "value": "workers", "effect": "NoSchedule"}
+APART = {"spark.kubernetes.executor.node.selector.pool": "workers"}
 ALONE = {"spark.kubernetes.submission.waitAppCompletion": "false"}
 
 
@@ -35,7 +42,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube]:
     """A localkube that runs three versions of Spark."""
     folder = tmp_path_factory.mktemp("sparks")
     homes = ":".join(f"{version}={home}" for version, home in spark.OLDER.items())
-    options = ("--namespace=spark", "--cpus=16", f"--image-config={spark.image_config(folder)}")
+    options = ("--namespace=spark", *NODES, f"--image-config={spark.image_config(folder)}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOCALKUBE_SPARK_HOMES", homes)
         with running_localkube(folder / "localkube", *options) as running:
@@ -43,10 +50,13 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube]:
 
 
 @pytest.fixture(scope="module")
-def submissions(kube: LocalKube) -> Iterator[dict[str, Submission]]:
+def submissions(kube: LocalKube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Submission]]:
     """All applications, started at once; each is waited for by the tests that look at it."""
+    template = tmp_path_factory.mktemp("templates") / "executor.yaml"
+    template.write_text(yaml.safe_dump({"spec": {"tolerations": [TOLERATION], "containers": [{"name": "executor"}]}}))
+    apart = APART | {"spark.kubernetes.executor.podTemplateFile": str(template)}
     started = {
-        "lossy": submit(kube, spark.NEWEST, "lossy", ("restless.py", "2"), CLAIMS),
+        "lossy": submit(kube, spark.NEWEST, "lossy", ("restless.py", "2"), CLAIMS | apart),
         "scaled": submit(kube, spark.NEWEST, "scaled", ("restless.py", "told"), ALONE | SCALING),
         **{v: submit(kube, v, f"plain-{v.replace('.', '-')}", ("plain.py",), ALONE) for v in spark.OLDER},
     }
@@ -68,9 +78,24 @@ def test_a_submitter_that_does_not_wait_leaves_a_driver_that_succeeds(
 
 def test_a_lost_executor_is_replaced(submissions: dict[str, Submission]) -> None:
     lossy = submissions["lossy"]
+    lossy.wait_for_old_claims()
     lost = lossy.delete_worker(of=1, grace=5)
     assert lossy.workers(2) == [lost, lost + 1]
     assert f"Executor lost: {lost}" in lossy.log()
+
+
+def test_drivers_and_executors_run_on_the_nodes_that_are_theirs(submissions: dict[str, Submission]) -> None:
+    lossy = submissions["lossy"]
+    lossy.finished_driver()
+    label = "spark-role"
+    roles = {each["labels"][label]: each["nodeName"] for each in lossy.history() if each["nodeName"]}
+    assert roles == {"driver": "drivers", "executor": "workers"}
+
+
+def test_a_lost_executors_claim_is_taken_over(submissions: dict[str, Submission]) -> None:
+    lossy = submissions["lossy"]
+    lossy.finished_driver()
+    assert "Reuse PersistentVolumeClaim" in lossy.log()
 
 
 def test_a_submitter_that_waits_says_how_the_driver_ended(submissions: dict[str, Submission]) -> None:
