@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_k8s_bigdata.kube.api import Access, Api
     from airflow_k8s_bigdata.kube.plain import Credentials
+    from airflow_k8s_bigdata.kube.sharing import shared
 
 DEFAULT_CONN_ID = "kubernetes_default"
 REMEMBERED = 60.0
@@ -110,17 +110,28 @@ def lookup(conn_id: str) -> Cluster:
         return _missing(conn_id)
 
 
-@contextlib.asynccontextmanager
-async def connected(conn_id: str) -> AsyncIterator[Api]:
+class connected:
     """The Api that everybody in this event loop shares for that connection; its credentials are loaded once.
 
     Raises SpecError when there is no such connection, Unreachable when it gives no access.
     """
-    from airflow_k8s_bigdata.kube import sharing
 
-    cluster = await _looked_up(conn_id)
-    async with sharing.shared(cluster.key, cluster.access()) as api:
-        yield api
+    __slots__ = ("_conn_id", "_shared")
+
+    def __init__(self, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self._shared: shared | None = None
+
+    async def __aenter__(self) -> Api:
+        from airflow_k8s_bigdata.kube.sharing import shared
+
+        cluster = await _looked_up(self._conn_id)
+        self._shared = shared(cluster.key, cluster.access())
+        return await self._shared.__aenter__()
+
+    async def __aexit__(self, *trouble: object) -> None:
+        if self._shared is not None:
+            await self._shared.__aexit__(*trouble)
 
 
 async def _looked_up(conn_id: str) -> Cluster:

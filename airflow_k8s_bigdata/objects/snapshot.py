@@ -8,7 +8,6 @@ MessagePack, and reading gives a copy.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +20,9 @@ ENDED_KEPT = 64
 
 EVENTS_KEPT = 1000
 """Events kept; the oldest go first, those about the driver last."""
+
+LOG_LINES_KEPT = 200
+"""Last lines kept of the driver's log."""
 
 
 def _version(obj: Object) -> int:
@@ -48,7 +50,7 @@ class Snapshot:
         """Names of every executor pod that was ever seen."""
         self.events = Packed()
         """Kubernetes Events about the run's pods, by uid."""
-        self.log_tail: deque[str] = deque(maxlen=200)
+        self.log_tail: list[str] = []
         """The driver's last log lines, as far as they were read."""
 
     @property
@@ -133,6 +135,11 @@ class Snapshot:
             about = ((uid, (kept.get("involvedObject") or {}).get("uid")) for uid, kept in self.events.items())
             del self.events[next((uid for uid, pod in about if pod != self.driver_uid), next(iter(self.events)))]
         return True
+
+    def add_log(self, lines: Iterable[str]) -> None:
+        """Take in lines of the driver's log."""
+        self.log_tail.extend(lines)
+        del self.log_tail[:-LOG_LINES_KEPT]
 
 
 def _role(pod: Object) -> str:

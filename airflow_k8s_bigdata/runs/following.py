@@ -31,6 +31,11 @@ class Follower:
     :param together: watch the pods of all runs of this Airflow at once, as many runs are followed over this Api.
     """
 
+    __slots__ = (
+        *("_api", "_workload", "_handle", "_sink", "_policy", "_sleep", "_snapshot", "_news", "_ended", "_hub"),
+        *("_subscription", "_sources", "_log_lines", "_phases", "_said", "_told"),
+    )
+
     def __init__(
         self,
         api: Api,
@@ -152,7 +157,10 @@ class Follower:
             self._hub.starting(self._subscription)
 
     async def _wait(self, deadline: datetime | None) -> None:
-        seconds = None if deadline is None else max(0.05, (deadline - self._api.now()).total_seconds())
+        if deadline is None:
+            await self._news.wait()
+            return
+        seconds = max(0.05, (deadline - self._api.now()).total_seconds())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
@@ -183,7 +191,7 @@ class Follower:
             for record in batch.records:
                 if not record.note:
                     self._log_lines += record.lines
-                    self._snapshot.log_tail.extend(record.shown().splitlines())
+                    self._snapshot.add_log(record.shown().splitlines())
             await self._sink.records(source.container, batch.records)
 
         await logs.follow(

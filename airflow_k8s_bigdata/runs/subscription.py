@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -42,7 +43,8 @@ class Target:
     @classmethod
     def among(cls, namespace: str, run: str, driver_uid: str, *, instance: str) -> Target:
         """Watch all runs of an Airflow together: for a triggerer. `instance` is the value of its label."""
-        return cls(namespace, run, driver_uid, f"{identity.INSTANCE}={instance}", "involvedObject.kind=Pod")
+        labels = sys.intern(f"{identity.INSTANCE}={instance}")  # one text for all of them
+        return cls(namespace, run, driver_uid, labels, "involvedObject.kind=Pod")
 
 
 class Bell:

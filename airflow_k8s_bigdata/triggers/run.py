@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Self
 
@@ -45,10 +48,16 @@ class RunTrigger(BaseTrigger):
         kubernetes_conn_id: str,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.handle = handle
-        self.workload = workload
-        self.policy = policy
+        # As text, and what many triggers have in common only once: dicts would take three kilobytes of each.
+        self._handle = json.dumps(handle)
+        self._workload = sys.intern(json.dumps(workload))
+        self._policy = sys.intern(json.dumps(policy))
         self.kubernetes_conn_id = kubernetes_conn_id
+
+    @property
+    def handle(self) -> Handle:
+        """The run that it follows."""
+        return Handle.from_json(json.loads(self._handle))
 
     @classmethod
     def of(cls, handle: Handle, workload: Workload, *, policy: RunPolicy, kubernetes_conn_id: str) -> Self:
@@ -66,9 +75,9 @@ class RunTrigger(BaseTrigger):
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
-                "handle": dict(self.handle),
-                "workload": dict(self.workload),
-                "policy": dict(self.policy),
+                "handle": json.loads(self._handle),
+                "workload": json.loads(self._workload),
+                "policy": json.loads(self._policy),
                 "kubernetes_conn_id": self.kubernetes_conn_id,
             },
         )
@@ -80,16 +89,16 @@ class RunTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _follow(self) -> dict[str, Any]:
-        handle = Handle.from_json(self.handle)
+        handle = self.handle
         logger: logging.Logger = self.log  # type: ignore[assignment]
         try:
             async with kube.connected(self.kubernetes_conn_id) as api:
                 outcome = await flow.follow(
                     api,
-                    _workload(self.workload),
+                    _workload(self._workload),
                     handle,
                     sink=TriggerSink(logger),
-                    policy=RunPolicy.from_json(self.policy),
+                    policy=_policy(self._policy),
                     together=True,
                 )
         except errors.BigDataError as error:
@@ -109,7 +118,7 @@ class RunTrigger(BaseTrigger):
         await asyncio.shield(ending)
 
     async def _end(self) -> None:
-        handle = Handle.from_json(self.handle)
+        handle = self.handle
         where = f"driver {handle.namespace}/{handle.driver}"
         state = await tasks.state_of_async(handle.identity)
         if killing.wish(state) is killing.Wish.LEAVE:
@@ -128,7 +137,14 @@ class RunTrigger(BaseTrigger):
             await self.on_kill()
 
 
-def _workload(stored: Mapping[str, Any]) -> Workload:
-    module, _, name = str(stored["class"]).partition(":")
+@lru_cache(maxsize=64)
+def _workload(stored: str) -> Workload:
+    data = json.loads(stored)
+    module, _, name = str(data.pop("class")).partition(":")
     kind: type[Workload] = getattr(import_module(module), name)
-    return kind.from_json({key: value for key, value in stored.items() if key != "class"})
+    return kind.from_json(data)
+
+
+@lru_cache(maxsize=64)
+def _policy(stored: str) -> RunPolicy:
+    return RunPolicy.from_json(json.loads(stored))

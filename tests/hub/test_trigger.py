@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp.test_utils import TestServer
+from airflow.models.trigger import Trigger
+from airflow.serialization.decoders import smart_decode_trigger_kwargs
 
 from airflow_k8s_bigdata.kube import sharing
+from airflow_k8s_bigdata.objects.identity import INSTANCE as INSTANCE_LABEL
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
@@ -104,10 +107,21 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 @pytest.mark.parametrize("release", STORED)
-def test_a_row_that_a_release_stored_still_deserialises(release: str) -> None:
-    again = RunTrigger(**STORED[release])
-    assert Handle.from_json(again.handle).application_id == "spark-bafa562f9cef22a6c201aee94b65204e"
-    assert RunPolicy.from_json(again.policy) == RunPolicy()
+def test_a_row_that_a_release_stored_comes_back_as_it_was_through_airflow(release: str) -> None:
+    stored = Trigger._decrypt_kwargs(json.dumps(STORED[release]))
+    again = RunTrigger(**{name: smart_decode_trigger_kwargs(value) for name, value in stored.items()})
+    assert again.handle.application_id == "spark-bafa562f9cef22a6c201aee94b65204e"
+    assert again.serialize()[1] == STORED[release]
+
+
+@pytest.mark.parametrize("release", STORED)
+async def test_a_row_that_a_release_stored_is_followed_to_its_runs_end(server: PodServer, release: str) -> None:
+    again = RunTrigger(**{**STORED[release], "kubernetes_conn_id": "tests"})
+    ended = pod(again.handle.identity.run_key, exit_code=0)
+    ended["metadata"] |= {"name": again.handle.driver, "uid": again.handle.uid}
+    ended["metadata"]["labels"][INSTANCE_LABEL] = again.handle.identity.labels()[INSTANCE_LABEL]
+    server.put(ended)
+    assert (await event_of(again))["outcome"]["state"] == "succeeded"
 
 
 def test_what_is_stored_comes_back_equal_through_json() -> None:
