@@ -6,12 +6,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow_k8s_bigdata import compat
-from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.runs import killing
-from airflow_k8s_bigdata.runs.recording import Record
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_k8s_bigdata.objects.identity import Identity
+    from airflow_k8s_bigdata.runs.recording import Record
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,8 @@ STORE_KEY = "airflow-k8s-bigdata"
 
 def identity_of(context: Context) -> Identity:
     """The identity of the task instance that is running."""
+    from airflow_k8s_bigdata.objects.identity import Identity
+
     ti: Any = context["ti"]
     dag_run: Any = context["dag_run"]
     return Identity(
@@ -46,6 +48,8 @@ def state_of(identity: Identity) -> str | None:
 
     Asks Airflow's supervisor, so never call it in a signal handler, which may have interrupted such a question.
     """
+    from airflow_k8s_bigdata.runs import killing
+
     try:
         states = compat.task_states(identity.dag_id, identity.run_id, identity.task_id, identity.map_index)
     except (compat.AirflowException, compat.AirflowRuntimeError, OSError, EOFError) as error:
@@ -74,6 +78,8 @@ class Store:
 
     def read(self) -> Record | None:
         """The recorded success; None when there is none, or it can't be read."""
+        from airflow_k8s_bigdata.runs.recording import Record
+
         if self._store is None:
             return None
         try:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.workloads.spark.dependencies import LocalFile
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
+
+    from airflow_k8s_bigdata.workloads.spark.dependencies import LocalFile
 
 FIELD = "dependencies.upload_path"
 

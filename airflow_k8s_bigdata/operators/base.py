@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
-from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.runs import blocking, killing
-from airflow_k8s_bigdata.runs.handle import Handle
-from airflow_k8s_bigdata.runs.outcome import Outcome, State, failure_text
+from airflow_k8s_bigdata.runs import blocking
 from airflow_k8s_bigdata.runs.policy import RunPolicy
-from airflow_k8s_bigdata.runs.recording import Record
-from airflow_k8s_bigdata.runs.sinks import LoggerSink
-from airflow_k8s_bigdata.workloads.base import Workload
 
+# What only a worker needs is imported there: DAG files are parsed again and again.
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.definitions.context import Context as RenderContext
+
+    from airflow_k8s_bigdata.objects.identity import Identity
+    from airflow_k8s_bigdata.runs.handle import Handle
+    from airflow_k8s_bigdata.runs.outcome import Outcome
+    from airflow_k8s_bigdata.runs.sinks import LoggerSink
+    from airflow_k8s_bigdata.workloads.base import Workload
 
 
 STOP_SECONDS = 3.0
@@ -160,6 +161,9 @@ class WorkloadOperator(compat.BaseOperator):
         return self._conclude(context, self._runner.run(self._follow(workload)))
 
     def _resumed(self, context: Context, event: dict[str, Any]) -> Any:
+        from airflow_k8s_bigdata.runs.handle import Handle
+        from airflow_k8s_bigdata.runs.outcome import Outcome
+
         self._look_up(context)
         if "error" in event:
             self.log.warning("the trigger could not follow the run, so this worker does: %s", event["error"])
@@ -169,6 +173,9 @@ class WorkloadOperator(compat.BaseOperator):
 
     def _conclude(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Record, clean up, and give the result. No signal stops it any more: what the run came to is known."""
+        from airflow_k8s_bigdata.runs.outcome import State, failure_text
+        from airflow_k8s_bigdata.runs.recording import Record
+
         self._concluding = True
         succeeded = outcome.state is State.SUCCEEDED
         settled = succeeded and tasks.Store(context).write(Record(self._launched(), outcome))
@@ -185,6 +192,8 @@ class WorkloadOperator(compat.BaseOperator):
 
     def _refuse_if_not_wanted(self, identity: Identity) -> None:
         """A worker that was frozen and given up may wake up and create a driver long after the task has ended."""
+        from airflow_k8s_bigdata.runs import killing
+
         state = tasks.state_of(identity)
         if killing.wish(state) is killing.Wish.KILL:
             self._kill(within=STOP_SECONDS)
@@ -194,6 +203,8 @@ class WorkloadOperator(compat.BaseOperator):
 
     def _stopped(self) -> Exception:
         """What to raise after SIGTERM: the task was ended by somebody, or only this worker is being stopped."""
+        from airflow_k8s_bigdata.runs import killing
+
         state = tasks.state_of(self._identity) if self._identity is not None else killing.UNKNOWN
         if killing.wish_of_stopped_worker(state, self.policy.on_worker_stop) is killing.Wish.LEAVE:
             self.log.warning("this worker is being stopped: the driver goes on, the task is rescheduled to adopt it")
@@ -204,6 +215,8 @@ class WorkloadOperator(compat.BaseOperator):
 
     def _out_of_time(self) -> BaseException:
         """What to raise when `execution_timeout` has passed."""
+        from airflow_k8s_bigdata.runs import killing
+
         limit = f"execution_timeout of {self.execution_timeout} has passed"
         if self._concluding:
             return compat.AirflowTaskTimeout(f"{limit} while the ended run was being cleaned up")
@@ -257,6 +270,8 @@ class WorkloadOperator(compat.BaseOperator):
         await self.discard(self._launched().identity)
 
     async def _killed(self, identity: Identity, namespace: str, within: float) -> list[str]:
+        from airflow_k8s_bigdata.runs import killing
+
         async with self._api() as api:
             if self._handle is None:
                 return await killing.kill_run(api, identity, namespace, within=within)
@@ -295,6 +310,8 @@ class WorkloadOperator(compat.BaseOperator):
 
     @property
     def _sink(self) -> LoggerSink:
+        from airflow_k8s_bigdata.runs.sinks import LoggerSink
+
         logger: logging.Logger = self.log  # type: ignore[assignment]
         return LoggerSink(logger)
 

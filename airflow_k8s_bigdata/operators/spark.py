@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.hooks import uploads
-from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.operators.base import WorkloadOperator
-from airflow_k8s_bigdata.workloads.base import Workload
 from airflow_k8s_bigdata.workloads.spark import PLACEHOLDERS, SparkApplication
+
+if TYPE_CHECKING:
+    from airflow_k8s_bigdata.objects.identity import Identity
+    from airflow_k8s_bigdata.workloads.base import Workload
 
 NAMESPACE = "spark.kubernetes.namespace"
 
@@ -52,12 +53,16 @@ class SparkDriverOperator(WorkloadOperator):
 
     async def prepare(self, workload: Workload, identity: Identity) -> None:
         """Upload the local files that the application names."""
+        from airflow_k8s_bigdata.hooks import uploads
+
         if isinstance(workload, SparkApplication) and (files := workload.local_files(identity)):
             for target in await asyncio.to_thread(uploads.upload, files):
                 self.log.info("uploaded %s", target)
 
     async def discard(self, identity: Identity) -> None:
         """Remove the run's folder of uploads."""
+        from airflow_k8s_bigdata.hooks import uploads
+
         folder = self.application.upload_folder(identity)
         if folder is None:
             return

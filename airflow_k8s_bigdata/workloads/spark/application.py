@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_k8s_bigdata.errors import SpecError
-from airflow_k8s_bigdata.workloads.spark import versions
-from airflow_k8s_bigdata.workloads.spark.dependencies import LocalFile
 from airflow_k8s_bigdata.workloads.spark.nouns import Dependencies, Driver, DynamicAllocation, Executor, Submitter
 
 if TYPE_CHECKING:
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_k8s_bigdata.objects.identity import Identity
     from airflow_k8s_bigdata.objects.snapshot import Snapshot
     from airflow_k8s_bigdata.workloads.base import Manifests, Verdict
+    from airflow_k8s_bigdata.workloads.spark.dependencies import LocalFile
 
 PLACEHOLDERS = {name: f"{{{{{name}}}}}" for name in ("APP_ID", "EXECUTOR_ID", "SPARK_VERSION")}
 """Spark's own `{{...}}` words. Given to a template engine as variables, they come out as they went in."""
@@ -97,6 +96,8 @@ class SparkApplication:
     @property
     def version(self) -> str:
         """The Spark version whose rules apply."""
+        from airflow_k8s_bigdata.workloads.spark import versions
+
         if self.spark_version:
             return self.spark_version
         image = self.image or self.conf.get("spark.kubernetes.driver.container.image")
@@ -111,7 +112,7 @@ class SparkApplication:
 
         :param cwd: the folder that relative paths refer to; None for the current one.
         """
-        from airflow_k8s_bigdata.workloads.spark import reading
+        from airflow_k8s_bigdata.workloads.spark import reading, versions
 
         versions.warn_if_unknown(self.version)
         complete = reading.completed(self, Path(cwd) if cwd is not None else Path())
@@ -181,7 +182,7 @@ def manifests(application: SparkApplication, *, identity: Identity | None = None
 
     :param identity: gives names and labels; None for generated names and Spark's own labels only.
     """
-    from airflow_k8s_bigdata.workloads.spark import reading
+    from airflow_k8s_bigdata.workloads.spark import reading, versions
 
     if not isinstance(application, SparkApplication):
         raise SpecError("application", "must be a SparkApplication", type(application).__name__)
