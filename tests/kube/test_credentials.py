@@ -1,0 +1,156 @@
+"""Credentials that expire: loaded again when the API says 401, wherever they come from, and never on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp.test_utils import TestServer
+
+from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.hooks.kube import Cluster
+from airflow_k8s_bigdata.kube import plain
+from airflow_k8s_bigdata.kube.api import Api
+from airflow_k8s_bigdata.localkube.tls import certificates
+from tests.kube.podserver import NAMESPACE, PodServer, application, instant
+
+PLUGIN = """
+import json, pathlib, time
+go, token, runs = (pathlib.Path(__file__).with_name(name) for name in ("go", "token", "runs"))
+while not go.exists():
+    time.sleep(0.01)
+runs.open("a").write("x")
+print(json.dumps({
+    "apiVersion": "client.authentication.k8s.io/v1",
+    "kind": "ExecCredential",
+    "status": {"token": token.read_text()},
+}))
+"""
+"""An exec plugin. It says nothing before the file `go` is there, which the tests make in their event loop."""
+
+
+@pytest.fixture
+async def server() -> PodServer:
+    made = PodServer()
+    made.token = "one"
+    return made
+
+
+@pytest.fixture
+async def url(server: PodServer, tmp_path: Path) -> AsyncIterator[str]:
+    """The server over TLS, with its CA as ca.crt and the token that it takes at first as the file `token`."""
+    listening = TestServer(application(server), scheme="https")
+    await listening.start_server(ssl=certificates(tmp_path).server_context(), shutdown_timeout=0)
+    (tmp_path / "token").write_text("one")
+    yield f"https://127.0.0.1:{listening.port}"
+    await listening.close()
+
+
+@pytest.fixture
+def kubeconfig(url: str, tmp_path: Path) -> Callable[[dict[str, Any]], Cluster]:
+    """The Airflow connection that names a kubeconfig with such a user."""
+
+    def made(user: dict[str, Any]) -> Cluster:
+        cluster = {"server": url, "certificate-authority": str(tmp_path / "ca.crt")}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "a",
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "clusters": [{"name": "a", "cluster": cluster}],
+            "users": [{"name": "a", "user": user}],
+        }
+        (tmp_path / "config").write_text(yaml.safe_dump(config))
+        return Cluster("tests", {"kube_config_path": str(tmp_path / "config")})
+
+    return made
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> dict[str, Any]:
+    """A user whose token an exec plugin gives."""
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    arguments = [str(tmp_path / "plugin.py")]
+    return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable, "args": arguments}}
+
+
+async def list_pods(api: Api) -> Any:
+    return await api.list("Pod", NAMESPACE)
+
+
+def rotate(server: PodServer, folder: Path) -> None:
+    """From now on another token is right, and the file has it."""
+    server.token = "two"
+    (folder / "token").write_text("two")
+
+
+async def test_a_rotated_token_file_is_read_at_the_first_401(
+    server: PodServer, kubeconfig: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    async with Api(kubeconfig({"tokenFile": str(tmp_path / "token")}).access(), sleep=instant) as api:
+        await list_pods(api)
+        rotate(server, tmp_path)
+        await list_pods(api)
+    assert server.requests["GET pods"] == 3
+
+
+async def test_a_service_accounts_token_is_read_at_the_first_401(server: PodServer, url: str, tmp_path: Path) -> None:
+    host, port = url.removeprefix("https://").split(":")
+    pod = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+
+    async def access() -> plain.Credentials:
+        found = plain.service_account(pod, tmp_path)
+        assert found is not None
+        return found
+
+    async with Api(access, sleep=instant) as api:
+        await list_pods(api)
+        rotate(server, tmp_path)
+        await list_pods(api)
+    assert server.requests["GET pods"] == 3
+
+
+async def test_an_exec_plugin_is_run_off_the_loop_and_again_at_a_401(
+    server: PodServer, kubeconfig: Callable[..., Cluster], plugin: dict[str, Any], tmp_path: Path
+) -> None:
+    async def say_go() -> None:
+        (tmp_path / "go").touch()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(use_twice(kubeconfig(plugin), lambda: rotate(server, tmp_path)))
+        tasks.create_task(say_go())
+    assert (tmp_path / "runs").read_text() == "xx"
+    assert server.requests["GET pods"] == 3
+
+
+async def use_twice(cluster: Cluster, meanwhile: Callable[[], None]) -> None:
+    async with Api(cluster.access(), sleep=instant) as api:
+        await list_pods(api)
+        meanwhile()
+        await list_pods(api)
+
+
+async def test_many_who_are_refused_at_once_run_the_plugin_once(
+    server: PodServer, kubeconfig: Callable[..., Cluster], plugin: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    async with Api(kubeconfig(plugin).access(), sleep=instant) as api:
+        await list_pods(api)
+        rotate(server, tmp_path)
+        await asyncio.gather(*[list_pods(api) for _ in range(5)])
+    assert (tmp_path / "runs").read_text() == "xx"
+
+
+async def test_a_token_that_stays_refused_is_told(
+    server: PodServer, kubeconfig: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    server.token = "another"
+    async with Api(kubeconfig({"tokenFile": str(tmp_path / "token")}).access(), sleep=instant, tries=3) as api:
+        with pytest.raises(errors.Unauthorized):
+            await list_pods(api)
+    assert server.requests["GET pods"] == 3
