@@ -81,6 +81,7 @@ def trigger(task: str) -> RunTrigger:
 
 
 async def event_of(one: RunTrigger) -> dict[str, Any]:
+    one.shortest = 0.0
     events = [event.payload async for event in one.run()]
     assert len(events) == 1
     return dict(events[0])
@@ -142,6 +143,15 @@ async def test_a_trigger_fires_one_event_with_the_outcome_and_ends(server: PodSe
     event = await event_of(trigger("a"))
     assert Outcome.from_json(event["outcome"]).state is State.SUCCEEDED
     assert Handle.from_json(event["handle"]).identity == identity("a")
+
+
+async def test_a_trigger_fires_no_sooner_than_airflow_can_have_heard_of_the_deferral(server: PodServer) -> None:
+    server.put(pod(identity("a").run_key, exit_code=0))
+    one, clock = trigger("a"), asyncio.get_running_loop().time
+    one.shortest = 1.0
+    began = clock()
+    assert [event async for event in one.run()]
+    assert clock() - began >= 1.0
 
 
 async def test_an_ended_trigger_leaves_nothing_open(server: PodServer) -> None:
