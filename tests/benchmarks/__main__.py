@@ -11,7 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-HELPERS = frozenset({"growing_logs", "pod_process", "standing_pods", "submit_process", "waiting_process"})
+HELPERS = frozenset(
+    {
+        *("deferred_rows", "growing_logs", "log_triggerer", "log_triggers", "pod_process", "standing_pods"),
+        *("submit_process", "waiting_process"),
+    }
+)
 """Modules of this folder that are parts of benchmarks."""
 MODULES = {"import": "imports"}
 """Benchmarks whose name can't be a module's."""

@@ -39,11 +39,16 @@ class Jobs:
     async def make(self, count: int, executors: int) -> list[Handle]:
         """So many running drivers with as many running executors each."""
         numbers = range(count)
-        return await _all(self._make(number, executors) for number in numbers)
+        return await self.make_all(
+            [Identity(self.instance, "benchmark", f"run-{number}", "waits") for number in numbers], executors
+        )
 
-    async def _make(self, number: int, executors: int) -> Handle:
-        identity = Identity(self.instance, "benchmark", f"run-{number}", "waits")
-        driver = self._driver(identity)
+    async def make_all(self, identities: Iterable[Identity], executors: int) -> list[Handle]:
+        """A running driver with running executors for each of these."""
+        return await _all(self._make(identity, executors) for identity in identities)
+
+    async def _make(self, identity: Identity, executors: int) -> Handle:
+        driver = driver_of(identity, self.namespace)
         created = await self.api.create(driver)
         handle = Handle(self.namespace, created["metadata"]["name"], created["metadata"]["uid"], "spark-1", identity)
         await self._set(handle.driver, _status(driver, "Running", {"running": {"startedAt": _now()}}))
@@ -52,12 +57,6 @@ class Jobs:
             await self.api.create(pod)
             await self._set(pod["metadata"]["name"], _status(pod, "Running", {"running": {"startedAt": _now()}}))
         return handle
-
-    def _driver(self, identity: Identity) -> Object:
-        pod = copy.deepcopy(APPLICATION.manifests(identity).main)
-        pod["metadata"]["namespace"] = self.namespace
-        pod["spec"]["schedulingGates"] = [GATE]
-        return pod
 
     async def end_executors(self, handles: list[Handle], executors: int) -> None:
         """Delete the executors of these runs, as their drivers do before they end."""
@@ -69,7 +68,7 @@ class Jobs:
 
     async def _end(self, handle: Handle) -> None:
         state = {"terminated": {"exitCode": 0, "startedAt": _now(), "finishedAt": _now(), "reason": "Completed"}}
-        await self._set(handle.driver, _status(self._driver(handle.identity), "Succeeded", state))
+        await self._set(handle.driver, _status(driver_of(handle.identity, self.namespace), "Succeeded", state))
 
     async def delete(self, handles: list[Handle], executors: int) -> None:
         """Remove everything that `make` made."""
@@ -83,6 +82,14 @@ class Jobs:
         await self.api.request(
             "PATCH", path, body={"status": status}, content_type="application/merge-patch+json", action=f"set {name}"
         )
+
+
+def driver_of(identity: Identity, namespace: str) -> Object:
+    """The driver pod of that run, which no node gets."""
+    pod = copy.deepcopy(APPLICATION.manifests(identity).main)
+    pod["metadata"]["namespace"] = namespace
+    pod["spec"]["schedulingGates"] = [GATE]
+    return pod
 
 
 @asynccontextmanager
