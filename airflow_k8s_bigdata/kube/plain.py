@@ -7,6 +7,7 @@ None for anything else (exec plugins, OIDC, embedded client certificates), and t
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import time
@@ -53,8 +54,8 @@ class Credentials:
         """The Authorization header's value; None without a token. Raises OSError when the file can't be read."""
         del identifier, alias
         if self.token_file is not None and (self._read is None or self.clock() > self._read + READ_AGAIN):
-            self.token = self.token_file.read_text(encoding="utf-8").strip()
-            self._read = self.clock()
+            text = await asyncio.to_thread(self.token_file.read_text, encoding="utf-8")
+            self.token, self._read = text.strip(), self.clock()
         return f"Bearer {self.token}" if self.token else None
 
 

@@ -11,7 +11,7 @@ from airflow_k8s_bigdata.objects import identity
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
 from airflow_k8s_bigdata.runs.hub import Hub
 from airflow_k8s_bigdata.runs.subscription import Subscription, Target
-from tests.kube.podserver import NAMESPACE
+from tests.kube.podserver import LONG, NAMESPACE
 
 Object = dict[str, Any]
 INSTANCE = "tests"
@@ -72,7 +72,7 @@ class Onlooker:
             self.snapshot.apply(type_, obj)
         self.events += [event["metadata"]["name"] for event in self.subscription.take_events()]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = LONG) -> None:
         """Wait until it has seen that; fails the test when it does not."""
         async with asyncio.timeout(seconds):
             while self.look() or not condition():

@@ -23,7 +23,7 @@ from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 from airflow_k8s_bigdata.workloads.spark import SparkApplication
 from tests.hub.clusters import INSTANCE, pod
-from tests.kube.podserver import NAMESPACE, PodServer, Refuse, instant, serving
+from tests.kube.podserver import LONG, NAMESPACE, PodServer, Refuse, instant, serving
 
 IDENTITY = Identity(INSTANCE, "d", "r", "t")
 RUN = IDENTITY.run_key
@@ -45,7 +45,7 @@ class Said:
 
     async def until(self, words: str) -> None:
         """Wait until a note has these words; fails the test when none has."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG):
             while not any(words in note for note in self.notes):
                 self._news.clear()
                 await self._news.wait()
@@ -100,7 +100,7 @@ async def api(server: PodServer) -> AsyncIterator[Api]:
 async def follow(api: Api, said: Said, *, together: bool = True, **limits: timedelta | None) -> Outcome:
     policy = RunPolicy(deadlines=Deadlines(**{"starting": None, **limits}))
     follower = Follower(api, Quiet(), HANDLE, sink=said, policy=policy, sleep=instant, together=together)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         return await follower.run()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,8 @@ from airflow_k8s_bigdata.runs.hub import Hub
 from tests.hub.clusters import Onlooker, pod
 from tests.kube.podserver import PodServer, Refuse, instant, serving
 
-SHORT = Patience(stream=60, silence=0.3, retry=(0.001, 0.002), interval=0.001, lists=3, page=3)
+SHORT = Patience(stream=60, silence=60, retry=(0.001, 0.002), interval=0.001, lists=3, page=3)
+IMPATIENT = replace(SHORT, silence=0.3)
 
 
 @pytest.fixture
@@ -158,13 +160,20 @@ async def test_a_watch_that_breaks_goes_on_from_its_version_without_a_list(
     assert server.requests["GET pods"] == 1
 
 
-async def test_a_watch_that_goes_silent_is_opened_again(server: PodServer, onlooker: Onlooker) -> None:
-    server.silent = True
-    server.put(pod("a", exit_code=0))
-    await asyncio.sleep(0)
-    server.silent = False
-    await onlooker.until(onlooker.ended)
-    assert server.requests["GET pods watch"] > 1
+async def test_a_watch_that_goes_silent_is_opened_again(server: PodServer) -> None:
+    server.put(pod("a"))
+    async with serving(server) as api:
+        hub = Hub(api, patience=IMPATIENT, sleep=instant)
+        looking = Onlooker(hub, "a")
+        await looking.until(looking.begun)
+        await wait_for_watch(server)
+        server.silent = True
+        server.put(pod("a", exit_code=0))
+        await asyncio.sleep(0)
+        server.silent = False
+        await looking.until(looking.ended)
+        assert server.requests["GET pods watch"] > 1
+        await hub.leave(looking.subscription)
 
 
 async def test_an_event_older_than_what_is_known_is_dropped(server: PodServer, onlooker: Onlooker) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from airflow.models.trigger import Trigger
 from airflow.serialization.decoders import smart_decode_trigger_kwargs
 
 from airflow_k8s_bigdata.kube import sharing
+from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import INSTANCE as INSTANCE_LABEL
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs.handle import Handle
@@ -71,13 +73,13 @@ def identity(task: str) -> Identity:
     return Identity(INSTANCE, "d", "r", task)
 
 
-def trigger(task: str) -> RunTrigger:
+def trigger(task: str, policy: RunPolicy | None = None) -> RunTrigger:
     run = identity(task).run_key
     handle = Handle(NAMESPACE, f"{run}-driver", f"uid-{run}-0", "spark-1", identity(task))
     workload = SparkApplication(
         driver=Driver(env={"DB_PASSWORD": SECRET}), conf={"spark.hadoop.fs.s3a.secret.key": SECRET}
     )
-    return RunTrigger.of(handle, workload, policy=RunPolicy(), kubernetes_conn_id="tests")
+    return RunTrigger.of(handle, workload, policy=policy or RunPolicy(), kubernetes_conn_id="tests")
 
 
 async def event_of(one: RunTrigger) -> dict[str, Any]:
@@ -143,6 +145,17 @@ async def test_a_trigger_fires_one_event_with_the_outcome_and_ends(server: PodSe
     event = await event_of(trigger("a"))
     assert Outcome.from_json(event["outcome"]).state is State.SUCCEEDED
     assert Handle.from_json(event["handle"]).identity == identity("a")
+
+
+async def test_a_deadline_that_passes_is_told_with_its_diagnosis(server: PodServer) -> None:
+    waiting = pod(identity("a").run_key)
+    waiting["status"] = {"phase": "Pending"}
+    del waiting["spec"]["nodeName"]
+    server.put(waiting)
+    policy = RunPolicy(deadlines=Deadlines(queued=timedelta(seconds=1)))
+    outcome = (await event_of(trigger("a", policy)))["outcome"]
+    assert outcome["state"] == "failed"
+    assert "Deadlines.queued" in outcome["diagnosis"]["summary"]
 
 
 async def test_a_trigger_fires_no_sooner_than_airflow_can_have_heard_of_the_deferral(server: PodServer) -> None:

@@ -20,6 +20,8 @@ from airflow_k8s_bigdata.kube.api import Api
 
 Object = dict[str, Any]
 NAMESPACE = "etl"
+LONG = 120.0
+"""Seconds after which what a test waits for will not come."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,16 @@ class Stored:
 
 
 class PodServer:
-    """The objects of one namespace. `requests` counts by method, plural and whether it is a watch."""
+    """The objects of one namespace. `requests` counts by method, plural and whether it is a watch.
+
+    `resumed_from` is the resource version that the last watch asked for.
+    """
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         self.faults: list[Refuse] = []
         self.oldest = 0
+        self.resumed_from = 0
         self.silent = False
         self.hangs_up = False
         self.token: str | None = None
@@ -102,7 +108,7 @@ class PodServer:
         """How many are open."""
         return len(self._streams)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = LONG) -> None:
         """Wait for what requests and streams bring about; fails the test when it does not come."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -181,6 +187,7 @@ class PodServer:
 
     async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
         version, matches = int(request.query["resourceVersion"]), _matcher(request)
+        self.resumed_from = version
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)

@@ -12,7 +12,7 @@ import pytest
 from airflow_k8s_bigdata.kube import watching
 from airflow_k8s_bigdata.kube.api import Api
 from airflow_k8s_bigdata.kube.watching import Changed, Listed, Patience, Recovered, Troubled
-from tests.kube.podserver import NAMESPACE, PodServer, Refuse, serving
+from tests.kube.podserver import LONG, NAMESPACE, PodServer, Refuse, serving
 
 PATIENCE = Patience(page=3, retry=(0.5, 8.0))
 
@@ -47,7 +47,7 @@ def pauses() -> Pauses:
 @pytest.fixture
 async def updates(api: Api, pauses: Pauses) -> AsyncIterator[Any]:
     kept = watching.keep(api, "Pod", NAMESPACE, patience=PATIENCE, sleep=pauses)
-    async with contextlib.aclosing(kept), asyncio.timeout(10):
+    async with contextlib.aclosing(kept), asyncio.timeout(LONG):
         yield kept
 
 
@@ -109,7 +109,7 @@ async def test_a_server_that_ends_every_stream_at_once_is_not_hammered(
 ) -> None:
     server.hangs_up = True
     looking = asyncio.create_task(all_of(updates))
-    await server.until(lambda: server.requests["GET pods watch"] > 5)
+    await server.until(lambda: len(pauses.seconds) > 4)
     assert pauses.seconds[:4] == [1, 1, 1, 1]
     await stopped(looking)
 
@@ -140,6 +140,19 @@ async def test_trouble_that_ends_by_itself_is_told_to_have_ended(server: PodServ
     await server.until(lambda: server.watches > 0)
     server.put(pod("new"))
     assert isinstance(await following, Recovered)
+
+
+async def test_a_watch_resumes_from_the_version_of_a_bookmark(server: PodServer, updates: Any) -> None:
+    await anext(updates)
+    looking = asyncio.create_task(all_of(updates))
+    server.put(pod("elsewhere"), quiet=True)
+    server.replay("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": str(server.version)}})
+    while server.resumed_from != server.version:
+        await server.until(lambda: server.watches > 0)
+        await asyncio.sleep(0.05)  # for the bookmark's way to the client
+        server.cut()
+    assert server.requests["GET pods"] == 1
+    await stopped(looking)
 
 
 async def test_a_single_failure_is_nobodys_business(server: PodServer, updates: Any) -> None:
