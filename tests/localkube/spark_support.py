@@ -7,13 +7,11 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyspark
 import yaml
 
-from airflow_k8s_bigdata.localkube.times import parse_time
 from tests.localkube.api_replay import wait_for
 from tests.localkube.api_support import REPOSITORY, LocalKube, Object
 
@@ -39,7 +37,6 @@ CONF = {
 }
 WORKER = re.compile(r"^executor (\d+) works$", re.MULTILINE)
 SECONDS = 240
-REUSED_AFTER = 15
 
 
 def image_config(folder: Path) -> Path:
@@ -100,15 +97,6 @@ class Submission:
         name = next(name for name, pod in self.pods("executor").items() if executor_number(pod) == number)
         self.kube.request("DELETE", f"{PODS}/{name}", {"gracePeriodSeconds": grace})
         return number
-
-    def wait_for_old_claims(self) -> None:
-        """Wait until Spark would take over the claim that its first executor has made."""
-
-        def age() -> float:
-            made = [parse_time(each["metadata"]["creationTimestamp"]) for each in self.kube.get(CLAIMS)["items"]]
-            return min(((datetime.now(UTC) - each).total_seconds() for each in made), default=0)
-
-        wait_for(lambda: age() > REUSED_AFTER + 1, SECONDS, otherwise=self.log)
 
     def tell(self) -> None:
         """Let a job that waits to be told go on."""

@@ -205,6 +205,7 @@ def test_the_python_client_forwards_a_port(core: client.CoreV1Api, web: str) -> 
         assert b"127.0.0.1" in connection.read()
         assert "failed to connect" in forwarded.error(8001)
     wait_for(lambda: not forwarded.connected)
+    forwarded.websocket.shutdown()
 
 
 @pytest.fixture
@@ -222,6 +223,13 @@ def test_kubectl_runs_a_command_in_a_container(localkube: LocalKube, shell: str)
     run = (f"-n={shell}", "exec", "shell", "--")
     assert localkube.kubectl(*run, "sh", "-c", "echo $A") == "b\n"
     assert "exit code 7" in localkube.kubectl(*run, "sh", "-c", "exit 7", check=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "what"), [("port-forward shell 18000:8000", "port-forward by kubectl"), ("attach shell", "pods/attach")]
+)
+def test_kubectl_tells_what_is_not_served(localkube: LocalKube, shell: str, command: str, what: str) -> None:
+    assert f"localkube does not serve {what}" in localkube.kubectl(f"-n={shell}", *command.split(), check=False)
 
 
 def test_a_command_reads_what_kubectl_sends_it(localkube: LocalKube, shell: str) -> None:

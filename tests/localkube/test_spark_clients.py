@@ -18,8 +18,7 @@ CLAIMS = {
     f"{CLAIM}.options.claimName": "OnDemand",
     f"{CLAIM}.options.storageClass": "standard",
     f"{CLAIM}.options.sizeLimit": "1Gi",
-    # A claim is taken over when it is older than this.
-    "spark.kubernetes.allocation.executor.timeout": f"{spark.REUSED_AFTER}s",
+    "spark.kubernetes.driver.waitToReusePersistentVolumeClaim": "true",
 }
 SCALING = {
     "spark.decommission.enabled": "true",
@@ -78,7 +77,6 @@ def test_a_submitter_that_does_not_wait_leaves_a_driver_that_succeeds(
 
 def test_a_lost_executor_is_replaced(submissions: dict[str, Submission]) -> None:
     lossy = submissions["lossy"]
-    lossy.wait_for_old_claims()
     lost = lossy.delete_worker(of=1, grace=5)
     assert lossy.workers(2) == [lost, lost + 1]
     assert f"Executor lost: {lost}" in lossy.log()
