@@ -16,8 +16,8 @@ import click
 from airflow_k8s_bigdata.cli import local_faults
 from airflow_k8s_bigdata.cli.local_state import alive, data_dir_option, needed_state, running_state
 
-START_SECONDS = 60
-STOP_SECONDS = 60
+START_SECONDS = 120
+STOP_SECONDS = 120
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -51,6 +51,8 @@ _REVIEWS = {
 }
 
 
+_EVENTS_AT_ONCE = 32
+
 Verb = Callable[[web.Request, Target], Awaitable[web.StreamResponse]]
 
 
@@ -236,7 +238,9 @@ async def _send_lines(request: web.Request, batches: AsyncIterator[list[bytes]])
     response.enable_chunked_encoding()
     await response.prepare(request)
     async for batch in batches:
-        await response.write(b"\n".join(batch) + b"\n")
+        # Piece by piece: a connection's buffer is moved each time that it is written from.
+        for at in range(0, len(batch), _EVENTS_AT_ONCE):
+            await response.write(b"\n".join(batch[at : at + _EVENTS_AT_ONCE]) + b"\n")
     await response.write_eof()
     return response
 

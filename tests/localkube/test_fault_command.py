@@ -116,7 +116,14 @@ def test_an_evicted_pod_goes(fault: Fault, kube: LocalKube) -> None:
 def test_a_node_is_lost_and_restored(fault: Fault, kube: LocalKube) -> None:
     node = kube.get("/api/v1/nodes")["items"][0]["metadata"]["name"]
     assert fault("lose-node", node).output == f"node {node} no longer answers\n"
+    assert ready(kube, node) == "Unknown"
     assert fault("restore-node", node).output == f"node {node} answers again\n"
+    assert ready(kube, node) == "True"
+
+
+def ready(kube: LocalKube, node: str) -> str:
+    conditions = kube.get(f"/api/v1/nodes/{node}")["status"]["conditions"]
+    return str(next(each["status"] for each in conditions if each["type"] == "Ready"))
 
 
 def test_what_localkube_refuses_is_said_in_one_line(kube: LocalKube) -> None:
