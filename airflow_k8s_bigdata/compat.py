@@ -27,6 +27,14 @@ except ImportError:  # 3.1 has them outside its SDK
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+try:
+    from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+except ImportError:  # before Airflow 3.3 a task's exception alone decides about retries
+    RetryDecision = RetryPolicy = object  # type: ignore[assignment,misc]
+
+HAS_RETRY_POLICIES = RetryPolicy is not object
+"""Whether a task may have a `retry_policy`."""
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
@@ -35,6 +43,8 @@ __all__ = [
     "AirflowRuntimeError",
     "AirflowTaskTimeout",
     "BaseOperator",
+    "RetryDecision",
+    "RetryPolicy",
     "conf",
     "connection",
     "connection_async",

@@ -12,6 +12,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "Secret": ("v1", "secrets"),
     "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
     "Event": ("v1", "events"),
+    "ResourceQuota": ("v1", "resourcequotas"),
     "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
     "PodGroup": ("scheduling.volcano.sh/v1beta1", "podgroups"),
 }

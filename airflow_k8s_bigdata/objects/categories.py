@@ -202,7 +202,7 @@ CATEGORIES: dict[str, Category] = {
             "driver-deleted": (
                 "Somebody or something deleted the driver pod while it ran.",
                 "The API server's audit log knows who; the usual ones are kubectl, clean-up jobs and "
-                "namespace deletion.",
+                "namespace deletion. To end a run for good, mark its task as failed.",
             ),
             "driver-vanished": (
                 "The driver pod no longer exists, and how it ended was never seen.",
@@ -247,6 +247,10 @@ CATEGORIES: dict[str, Category] = {
                 "An init container failed, so the driver never ran.",
                 "Read the init container's log.",
             ),
+            "killed-by-us": (
+                "The run was stopped because its task was: marked, cleared, timed out, or its worker told to stop.",
+                "Nothing is wrong with the job.",
+            ),
             "killed-by-signal": (
                 "The driver's process was killed by a signal that Kubernetes knows no reason for.",
                 "137 without OOMKilled is often memory too (a child process); 139 and 134 are crashes of native code.",
@@ -279,10 +283,6 @@ CATEGORIES: dict[str, Category] = {
             "executor-memory-overhead": (
                 "Executors were stopped for using more memory outside the heap than they had asked for.",
                 "Raise `spark.executor.memoryOverhead` or `spark.executor.memoryOverheadFactor`.",
-            ),
-            "killed-by-us": (
-                "The run was stopped because its task was: marked, cleared, timed out, or its worker told to stop.",
-                "Nothing is wrong with the job.",
             ),
             "deadline-exceeded": (
                 "The driver ran longer than it may.",

@@ -6,12 +6,13 @@ import abc
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
+from airflow_k8s_bigdata.operators import retrying
 from airflow_k8s_bigdata.runs import blocking
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 
@@ -19,10 +20,12 @@ from airflow_k8s_bigdata.runs.policy import RunPolicy
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.definitions.context import Context as RenderContext
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_k8s_bigdata.objects.identity import Identity
     from airflow_k8s_bigdata.runs.handle import Handle
     from airflow_k8s_bigdata.runs.outcome import Outcome
+    from airflow_k8s_bigdata.runs.queueing import Waiting
     from airflow_k8s_bigdata.runs.sinks import LoggerSink
     from airflow_k8s_bigdata.workloads.base import Workload
 
@@ -44,6 +47,9 @@ class WorkloadOperator(compat.BaseOperator):
     :param namespace: where to run; None: the workload's own, else the connection's, else "default".
     :param deferrable: wait in the triggerer, without a worker slot; None: Airflow's `operators.default_deferrable`.
     :param policy: what happens at the end, see `RunPolicy`.
+    :param retry_on: the categories of failure that are worth a retry (`objects.categories`), and `author`, `cluster` or
+        `job` for all of theirs; None: those that the table calls so. All others fail the task for good. With a
+        `retry_policy` of the task's own it has no effect: that one decides.
     """
 
     template_fields: Sequence[str] = ("kubernetes_conn_id", "namespace")
@@ -55,9 +61,14 @@ class WorkloadOperator(compat.BaseOperator):
         namespace: str | None = None,
         deferrable: bool | None = None,
         policy: RunPolicy | None = None,
+        retry_on: Collection[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.retry_on = retrying.checked(retry_on)
+        self._decides = getattr(self, "retry_policy", None) is None
+        if self._decides and compat.HAS_RETRY_POLICIES:
+            self.retry_policy = retrying.BigDataRetryPolicy(self.retry_on)
         self.kubernetes_conn_id = kubernetes_conn_id
         self.namespace = namespace
         self.deferrable = (
@@ -104,9 +115,17 @@ class WorkloadOperator(compat.BaseOperator):
         """Launch or adopt; then wait here, or defer."""
         return self._attempt(lambda: self._run(context, deferrable=self.deferrable))
 
-    def resume(self, context: Context, event: dict[str, Any]) -> Any:
+    def resume(self, context: Context, event: dict[str, Any], remakes: int = 0) -> Any:
         """Go on after the trigger has seen the end, or could not follow the run."""
-        return self._attempt(lambda: self._resumed(context, event))
+        return self._attempt(lambda: self._resumed(context, event, remakes))
+
+    def launch_again(self, context: Context, event: dict[str, Any], waiting: dict[str, Any], remakes: int = 0) -> Any:
+        """Try again what a quota had no room for."""
+        from airflow_k8s_bigdata.runs import queueing
+
+        del event
+        waited = queueing.Waiting.from_json(waiting)
+        return self._attempt(lambda: self._run(context, deferrable=True, remakes=remakes, waiting=waited))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Airflow's entry after a deferral, extended: a trigger that failed does not leave its driver alone."""
@@ -132,7 +151,7 @@ class WorkloadOperator(compat.BaseOperator):
     # One attempt
 
     def _attempt(self, step: Callable[[], Any]) -> Any:
-        with _PlainErrors():
+        with retrying.PlainErrors(self._failure):
             self._active = True
             try:
                 return step()
@@ -143,7 +162,12 @@ class WorkloadOperator(compat.BaseOperator):
             finally:
                 self._active = False
 
-    def _run(self, context: Context, *, deferrable: bool) -> Any:
+    def _failure(self, error: errors.BigDataError) -> Exception:
+        return retrying.failure(error, retry_on=self.retry_on, for_good=self._decides)
+
+    def _run(
+        self, context: Context, *, deferrable: bool, remakes: int = 0, waiting: Waiting | None = None
+    ) -> Any:
         identity = self._look_up(context)
         workload, namespace = self.workload(self._cluster_in_use().namespace)
         self._namespace = namespace
@@ -153,23 +177,48 @@ class WorkloadOperator(compat.BaseOperator):
             self._handle = record.handle
             blocking.run(self._finish(record.outcome, settled=True))
             return record.outcome.summary()
-        self._handle = self._runner.run(self._launch(workload, identity, namespace))
-        if not self._handle.adopted:
-            self._refuse_if_not_wanted(identity)
-        if deferrable:
-            self._defer(workload, context)
-        return self._conclude(context, self._runner.run(self._follow(workload)))
+        while True:
+            try:
+                self._handle = self._runner.run(self._launch(workload, identity, namespace, queue=not deferrable))
+            except errors.QuotaExceeded as refusal:
+                if not deferrable:
+                    raise
+                self._defer_for_quota(context, refusal, namespace, waiting, remakes)
+            if not self._handle.adopted:
+                self._refuse_if_not_wanted(identity)
+            if deferrable:
+                self._defer(workload, context, remakes)
+            outcome = self._runner.run(self._follow(workload))
+            if not self._is_made_again(outcome, remakes):
+                return self._conclude(context, outcome)
+            remakes += 1
 
-    def _resumed(self, context: Context, event: dict[str, Any]) -> Any:
+    def _resumed(self, context: Context, event: dict[str, Any], remakes: int) -> Any:
         from airflow_k8s_bigdata.runs.handle import Handle
         from airflow_k8s_bigdata.runs.outcome import Outcome
 
         self._look_up(context)
         if "error" in event:
             self.log.warning("the trigger could not follow the run, so this worker does: %s", event["error"])
-            return self._run(context, deferrable=False)
+            return self._run(context, deferrable=False, remakes=remakes)
         self._handle = Handle.from_json(event["handle"])
-        return self._conclude(context, Outcome.from_json(event["outcome"]))
+        outcome = Outcome.from_json(event["outcome"])
+        if self._is_made_again(outcome, remakes):
+            return self._run(context, deferrable=True, remakes=remakes + 1)
+        return self._conclude(context, outcome)
+
+    def _is_made_again(self, outcome: Outcome, remakes: int) -> bool:
+        """Whether the driver never ran through the cluster's fault and may be made again; the old one is put away.
+
+        Here, not in the trigger, which has not what a driver is made of: that may hold secrets.
+        """
+        if not outcome.never_ran or remakes >= self.policy.remakes:
+            return False
+        number = f"{remakes + 1} of {self.policy.remakes}"
+        self.log.warning("%s. It had never started, so it is made again (%s)", outcome.message, number)
+        blocking.run(self._finish(outcome, settled=False))
+        self._handle = None
+        return True
 
     def _conclude(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Record, clean up, and give the result. No signal stops it any more: what the run came to is known."""
@@ -242,7 +291,7 @@ class WorkloadOperator(compat.BaseOperator):
 
     # The flow's side
 
-    async def _launch(self, workload: Workload, identity: Identity, namespace: str) -> Handle:
+    async def _launch(self, workload: Workload, identity: Identity, namespace: str, *, queue: bool) -> Handle:
         from airflow_k8s_bigdata.runs import flow
 
         async with self._api() as api:
@@ -254,6 +303,7 @@ class WorkloadOperator(compat.BaseOperator):
                 sink=self._sink,
                 policy=self.policy,
                 prepare=lambda made: self.prepare(workload, made),
+                queue=queue,
             )
 
     async def _follow(self, workload: Workload) -> Outcome:
@@ -278,20 +328,42 @@ class WorkloadOperator(compat.BaseOperator):
             await killing.kill(api, self._handle, within=within)
             return [self._handle.driver]
 
-    def _defer(self, workload: Workload, context: Context) -> NoReturn:
+    def _defer(self, workload: Workload, context: Context, remakes: int) -> NoReturn:
         from airflow_k8s_bigdata.triggers.run import RunTrigger
 
+        trigger = RunTrigger.of(
+            self._launched(), workload, policy=self.policy, kubernetes_conn_id=self.kubernetes_conn_id
+        )
+        self._defer_to(trigger, context, "resume", {"remakes": remakes})
+
+    def _defer_for_quota(
+        self,
+        context: Context,
+        refusal: errors.QuotaExceeded,
+        namespace: str,
+        waiting: Waiting | None,
+        remakes: int,
+    ) -> NoReturn:
+        from airflow_k8s_bigdata.runs import queueing
+        from airflow_k8s_bigdata.triggers.quota import QuotaTrigger
+
+        now = datetime.now(UTC)
+        waiting = (waiting or queueing.Waiting(now)).say(refusal, self._sink)
+        waiting.give_up_after(self.policy.deadlines.queued, refusal, now)
+        trigger = QuotaTrigger.of(
+            refusal, namespace, within=waiting.pause(self.policy.deadlines.queued, now), conn_id=self.kubernetes_conn_id
+        )
+        self._defer_to(trigger, context, "launch_again", {"waiting": waiting.to_json(), "remakes": remakes})
+
+    def _defer_to(self, trigger: BaseTrigger, context: Context, method: str, kwargs: dict[str, Any]) -> NoReturn:
         timeout = None
         if self.execution_timeout is not None:
             # Airflow does not apply it to a deferral; the deferral's own timeout stands for what is left of it.
             began: datetime = context["ti"].start_date
             timeout = max(began + self.execution_timeout - datetime.now(UTC), timedelta(seconds=1))
-        trigger = RunTrigger.of(
-            self._launched(), workload, policy=self.policy, kubernetes_conn_id=self.kubernetes_conn_id
-        )
         if self._runner.interrupted:
             raise blocking.Interrupted
-        self.defer(trigger=trigger, method_name="resume", timeout=timeout)
+        self.defer(trigger=trigger, method_name=method, kwargs=kwargs, timeout=timeout)
 
     @contextlib.asynccontextmanager
     async def _api(self) -> Any:
@@ -314,20 +386,3 @@ class WorkloadOperator(compat.BaseOperator):
 
         logger: logging.Logger = self.log  # type: ignore[assignment]
         return LoggerSink(logger)
-
-
-class _PlainErrors:
-    """Let errors made for people reach the task's log without the frames of this package above them.
-
-    What the author must change does not get better by a retry, so it fails the task for good. A class, as
-    `contextlib.contextmanager` gives an error that passes through it its old traceback back.
-    """
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, errors.SpecError):
-            raise compat.AirflowFailException(str(error)) from None
-        if isinstance(error, errors.BigDataError):
-            raise error.with_traceback(None) from None

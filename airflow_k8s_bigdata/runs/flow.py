@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -19,7 +20,7 @@ from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.objects.loglines import Record
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
-from airflow_k8s_bigdata.runs import adoption, creation, killing, recording
+from airflow_k8s_bigdata.runs import adoption, creation, killing, queueing, recording
 from airflow_k8s_bigdata.runs.adoption import End, Found
 from airflow_k8s_bigdata.runs.following import Follower
 from airflow_k8s_bigdata.runs.handle import Handle
@@ -47,6 +48,7 @@ async def launch(
     policy: RunPolicy | None = None,
     prepare: Callable[[Identity], Awaitable[None]] | None = None,
     patience: float = killing.GONE_SECONDS,
+    queue: bool = True,
 ) -> Handle:
     """Bring the run's driver into being, exactly once: adopt what exists for this identity, else create.
 
@@ -56,7 +58,9 @@ async def launch(
     :param policy: what becomes of a driver that failed while nobody watched; None: the defaults.
     :param prepare: makes what a driver of that identity needs before it is created, such as uploads; may be repeated.
     :param patience: seconds that a driver which must go first may take.
+    :param queue: wait while a quota has no room, as long as the policy's deadline for it; else raise QuotaExceeded.
     """
+    policy = policy or RunPolicy()
     for _ in range(LOOKS):
         drivers = await killing.drivers_of(api, identity, namespace)
         decision = adoption.decide(identity, [_found(api, workload, driver) for driver in drivers])
@@ -66,14 +70,17 @@ async def launch(
             case adoption.Look():
                 await asyncio.sleep(LOOK_SECONDS)
             case adoption.Report(driver):
-                await _report(api, workload, _handle(driver, identity), sink=sink, policy=policy or RunPolicy())
+                await _report(api, workload, _handle(driver, identity), sink=sink, policy=policy)
             case adoption.Adopt(driver):
                 return await _adopt(api, workload, driver, identity, sink=sink)
             case adoption.Create(generation):
                 made = dataclasses.replace(identity, generation=generation)
                 if prepare is not None:
                     await prepare(made)
-                created = await creation.create(api, workload.manifests(made), made)
+                manifests = workload.manifests(made)
+                create = functools.partial(creation.create, api, manifests, made)
+                limit = policy.deadlines.queued
+                created = await (queueing.through(create, limit=limit, sink=sink, now=api.now) if queue else create())
                 if created is not None:
                     await _give_way(api, created, identity)
                     return _said(_handle(created, identity), "created", sink)

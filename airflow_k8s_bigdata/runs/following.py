@@ -242,6 +242,7 @@ class Follower:
             diagnosis=verdict.diagnosis,
             log_tail=tuple(redaction.redact(line, secrets) for line in tail),
             log_lines=self._log_lines,
+            never_ran=verdict.never_ran,
         )
 
     def _seconds_per_phase(self) -> dict[str, float]:

@@ -30,6 +30,7 @@ class Outcome:
     :param seconds: time spent in each phase, by its name.
     :param log_tail: the driver's last log lines, when it did not succeed.
     :param log_lines: how many lines of the driver's log were brought to the task's log.
+    :param never_ran: see `Verdict.never_ran`.
     """
 
     state: State
@@ -42,6 +43,7 @@ class Outcome:
     diagnosis: Diagnosis | None = None
     log_tail: tuple[str, ...] = ()
     log_lines: int = 0
+    never_ran: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""

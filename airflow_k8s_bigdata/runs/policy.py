@@ -44,6 +44,7 @@ class RunPolicy:
     :param ttl: how long a kept driver stays, from the end of the run, before `SparkCleanupOperator` or
         `k8s-bigdata clean` may delete it; None: until they are told an age.
     :param on_worker_stop: see `OnWorkerStop`.
+    :param remakes: how often, within one try, a driver is made again that the cluster took away before it had started.
     """
 
     cleanup: Cleanup = Cleanup.KEEP_FAILED
@@ -52,6 +53,7 @@ class RunPolicy:
     tail_lines: int = 30
     ttl: timedelta | None = None
     on_worker_stop: OnWorkerStop = OnWorkerStop.LEAVE
+    remakes: int = 3
 
     def checked(self) -> Self:
         """The same policy, its values validated. Raises SpecError."""
@@ -63,6 +65,8 @@ class RunPolicy:
             )
         if self.ttl is not None and self.ttl < timedelta():
             raise errors.SpecError("policy.ttl", "must not be negative", str(self.ttl))
+        if self.remakes < 0:
+            raise errors.SpecError("policy.remakes", "must not be negative", self.remakes)
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -74,6 +78,7 @@ class RunPolicy:
             "tail_lines": self.tail_lines,
             "ttl": None if self.ttl is None else self.ttl.total_seconds(),
             "on_worker_stop": str(self.on_worker_stop),
+            "remakes": self.remakes,
         }
 
     @classmethod

@@ -66,6 +66,8 @@ class Verdict:
     :param exit_code: the driver container's exit code once it was seen; None before, and if it was never seen.
     :param lost: terminal without a seen exit code: never a success.
     :param diagnosis: why it failed or what it waits for; None when nothing is wrong.
+    :param never_ran: failed because the cluster took the main pod away before its container had ever started: made
+        again, nothing runs twice.
     :param deadline: when the snapshot should be judged again although nothing changed; None if only a change matters.
     """
 
@@ -75,6 +77,7 @@ class Verdict:
     exit_code: int | None = None
     lost: bool = False
     diagnosis: Diagnosis | None = None
+    never_ran: bool = False
     deadline: datetime | None = None
 
     @property

@@ -19,7 +19,7 @@ from recorded import make_event
 
 from airflow_k8s_bigdata.objects.snapshot import Object
 from airflow_k8s_bigdata.workloads.base import Phase, Verdict
-from airflow_k8s_bigdata.workloads.spark.judging import judge, never_started
+from airflow_k8s_bigdata.workloads.spark.judging import judge
 
 ROLE = "system:serviceaccount:spark:default"
 LOST = "26/11/23 16:47:11 ERROR TaskSchedulerImpl: Lost executor 1 on 10.85.0.60: "
@@ -203,11 +203,29 @@ def test_a_native_sidecar_that_fails_is_no_failed_init_container() -> None:
     assert verdict_of(pod).phase is Phase.RUNNING
 
 
-@pytest.mark.parametrize(
-    ("state", "never"), [(waiting("ContainerCreating"), True), (running(), False), (ended(1), False)]
-)
-def test_whether_a_driver_ever_ran_is_known(state: Object, never: bool) -> None:
-    assert never_started(snapshot_of(driver(state))) is never
+PREEMPTED = {"status__conditions": disrupted("PreemptionByScheduler")}
+NOT_STARTED = waiting("ContainerCreating")
+LOST_TRACK = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}
+NEVER_RAN = {
+    "taken while it was starting": (driver(NOT_STARTED, **PREEMPTED), True),
+    "refused by its node": (driver(None, status__phase="Failed", status__reason="OutOfcpu"), True),
+    "taken while it ran": (driver(running(), **PREEMPTED), False),
+    "taken, and the kubelet lost track of it": (driver(LOST_TRACK, **PREEMPTED), False),
+    "evicted, its statuses lost": (driver(None, status__phase="Failed", status__reason="Evicted"), False),
+    "deleted while it was starting": (driver(NOT_STARTED), False),
+    "failed by itself": (driver(ended(1)), False),
+}
+
+
+@pytest.mark.parametrize("case", NEVER_RAN)
+def test_a_driver_that_was_taken_away_never_ran_only_if_that_is_certain(case: str) -> None:
+    pod, never = NEVER_RAN[case]
+    verdict = verdict_of(gone=[pod])
+    assert (verdict.phase, verdict.never_ran) == (Phase.FAILED, never)
+
+
+def test_a_driver_whose_executors_were_seen_has_run() -> None:
+    assert not verdict_of(executor(1, running()), gone=[driver(NOT_STARTED, **PREEMPTED)]).never_ran
 
 
 def _category(verdict: Verdict) -> str:

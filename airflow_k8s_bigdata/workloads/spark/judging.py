@@ -72,7 +72,7 @@ def judge(
         return _never_seen(snapshot)
     case = _Case(snapshot, snapshot.driver, now, deadlines or Deadlines(), instances)
     verdict = next(verdict for step in STEPS if (verdict := step(case)) is not None)
-    return replace(verdict, logs=case.logs)
+    return replace(verdict, logs=case.logs, never_ran=verdict.phase is Phase.FAILED and _never_ran(case, verdict))
 
 
 def _never_seen(snapshot: Snapshot) -> Verdict:
@@ -335,12 +335,21 @@ def _soonest(now: datetime, *moments: datetime | None) -> datetime | None:
     return min((moment for moment in moments if moment is not None and moment > now), default=None)
 
 
-def never_started(snapshot: Snapshot) -> bool:
-    """Whether the driver's container never ran, as far as was seen: made again, nothing would run twice."""
-    if snapshot.driver is None:
+_TAKEN_AWAY = frozenset({"preempted", "evicted", "node-pressure", "node-shutdown", "node-lost", "node-refused"})
+
+
+def _never_ran(case: _Case, verdict: Verdict) -> bool:
+    """Whether the cluster took the driver away before its container had started. In doubt it had.
+
+    Not for one that somebody deleted: that was meant so. A container that the kubelet lost track of (terminated without
+    a start) may have run, and so may one of an evicted pod that has lost its statuses.
+    """
+    category = verdict.diagnosis.category if verdict.diagnosis else ""
+    if category not in _TAKEN_AWAY or case.snapshot.executors_seen:
         return False
-    main = pods.container(snapshot.driver, driver_container(snapshot.driver))
-    return main is None or (main.started is None and main.state is not State.RUNNING)
+    if case.main is not None:
+        return case.main.state is State.WAITING
+    return category == "node-refused" or pods.phase_of(case.driver) == "Pending"
 
 
 STEPS: tuple[Callable[[_Case], Verdict | None], ...] = (_over, _gone, _dead, _running, _starting, _queued)
