@@ -29,6 +29,10 @@ def default_pod(pod: Object) -> None:
     default_pod_spec(spec)
     spec.setdefault("enableServiceLinks", True)
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec.get("schedulingGates"):
+        message = "Scheduling is blocked due to non-empty scheduling gates"
+        gated = {"type": "PodScheduled", "status": "False", "lastProbeTime": None, "lastTransitionTime": None}
+        pod["status"]["conditions"] = [gated | {"reason": "SchedulingGated", "message": message}]
 
 
 def default_pod_spec(spec: Object) -> None:
