@@ -10,6 +10,7 @@ import importlib
 import click
 
 COMMANDS = {
+    "check": "Look up whether the cluster has what an application needs; nothing is created.",
     "clean": "Delete ended drivers by age, DAG and state, and what belongs to no driver any more.",
     "kill": "End drivers.",
     "list": "List the drivers of a namespace with their tasks.",

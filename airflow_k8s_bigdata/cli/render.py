@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
 
+from airflow_k8s_bigdata.cli import dag_tasks
 from airflow_k8s_bigdata.errors import SpecError
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.workloads.spark import PLACEHOLDERS, SparkApplication, custom_resource, manifests, reading
+from airflow_k8s_bigdata.workloads.spark import SparkApplication, custom_resource, manifests, reading
 
 HIDDEN = "<hidden: use --show-secrets>"
-INSTANCE = "airflow"
-"""What stands for the Airflow in names and labels: which one will run the task is not known here."""
 
 
 @click.command(name="render", context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,7 +71,7 @@ def command(
         if dag_file is not None:
             if task_id is None:
                 raise click.UsageError("--dag needs --task")
-            application, identity = _of_task(dag_file, task_id, run_id, date)
+            application, identity = dag_tasks.application_of(dag_file, task_id, run_id=run_id, date=date)
         elif custom_resource_file is not None:
             application, left = custom_resource.application_of(_document(custom_resource_file))
         else:
@@ -97,58 +93,6 @@ def _document(path: Path) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise click.ClickException(f"{path} holds no object")
     return document
-
-
-def _of_task(dag_file: Path, task_id: str, run_id: str, date: str | None) -> tuple[SparkApplication, Identity]:
-    try:
-        logical_date = datetime.fromisoformat(date) if date else datetime.now(UTC).replace(microsecond=0)
-    except ValueError:
-        raise click.BadParameter(
-            "must read like 2026-01-31 or 2026-01-31T06:00:00+00:00", param_hint="--date"
-        ) from None
-    # Airflow writes to standard output while it loads, where the objects shall be alone.
-    with contextlib.redirect_stdout(sys.stderr):
-        task = _task(dag_file, task_id)
-        application = _rendered(task, run_id, logical_date)
-    identity = Identity(instance=INSTANCE, dag_id=task.dag.dag_id, run_id=run_id, task_id=task_id)
-    return application, identity
-
-
-def _task(dag_file: Path, task_id: str) -> Any:
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(str(dag_file))
-    for path, problem in bag.import_errors.items():
-        raise click.ClickException(f"{path} can't be imported:\n{problem}")
-    found = [dag.get_task(task_id) for dag in bag.dags.values() if dag.has_task(task_id)]
-    if len(found) != 1:
-        raise click.ClickException(f"{dag_file} has {len(found)} tasks {task_id!r}")
-    return found[0]
-
-
-def _rendered(task: Any, run_id: str, date: datetime) -> SparkApplication:
-    import jinja2
-
-    if not isinstance(getattr(task, "application", None), SparkApplication):
-        raise click.ClickException(f"task {task.task_id!r} has no SparkApplication")
-    context = {
-        **PLACEHOLDERS,
-        "params": task.dag.params.dump() | task.params.dump(),
-        "dag": task.dag,
-        "task": task,
-        "run_id": run_id,
-        "logical_date": date,
-        "ds": f"{date:%Y-%m-%d}",
-        "ds_nodash": f"{date:%Y%m%d}",
-        "ts": date.isoformat(),
-        "ts_nodash": f"{date:%Y%m%dT%H%M%S}",
-    }
-    try:
-        task.render_template_fields(context)
-    except jinja2.TemplateError as error:
-        raise click.ClickException(f"task {task.task_id!r} uses what is known only in a run: {error}") from None
-    application: SparkApplication = task.application
-    return application
 
 
 def _without_secrets(obj: Mapping[str, Any]) -> dict[str, Any]:

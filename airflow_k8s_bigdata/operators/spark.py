@@ -25,6 +25,8 @@ class SparkDriverOperator(WorkloadOperator):
     log_lines. Raises RunFailed when the application fails.
 
     :param application: what to run.
+    :param preflight: before the driver is created, look up whether the cluster has what the application needs, and put
+        the table into the log; what is missing fails the task with what to do about it. About 40 small requests.
 
     The other parameters are those of `WorkloadOperator`.
     """
@@ -33,9 +35,10 @@ class SparkDriverOperator(WorkloadOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"application": "json"}
     ui_color = "#e25a1c"
 
-    def __init__(self, *, application: SparkApplication, **kwargs: Any) -> None:
+    def __init__(self, *, application: SparkApplication, preflight: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.application = application
+        self.preflight = preflight
 
     def workload(self, default_namespace: str | None) -> tuple[Workload, str]:
         """The application in its namespace: the operator's, else its own, else the connection's, else "default"."""
@@ -52,12 +55,24 @@ class SparkDriverOperator(WorkloadOperator):
         return super().render_template(content, variables, *args, **kwargs)
 
     async def prepare(self, workload: Workload, identity: Identity) -> None:
-        """Upload the local files that the application names."""
+        """Upload the local files that the application names, after a look at the cluster if that is wanted."""
         from airflow_k8s_bigdata.hooks import uploads
 
+        if self.preflight and isinstance(workload, SparkApplication):
+            await self._look_at_cluster(workload)
         if isinstance(workload, SparkApplication) and (files := workload.local_files(identity)):
             for target in await asyncio.to_thread(uploads.upload, files):
                 self.log.info("uploaded %s", target)
+
+    async def _look_at_cluster(self, application: SparkApplication) -> None:
+        from airflow_k8s_bigdata.runs import preflight
+
+        async with self._api() as api:
+            found = await preflight.check(api, application.needs())
+        self.log.info("what the cluster has of what this run needs:\n%s", preflight.table(found))
+        if lacking := preflight.hopeless(found):
+            lines = [f"{finding.subject} {finding.detail}: {finding.fix}" for finding in lacking]
+            raise errors.SpecError("preflight", "the cluster lacks what this run needs.\n" + "\n".join(lines))
 
     async def discard(self, identity: Identity) -> None:
         """Remove the run's folder of uploads."""

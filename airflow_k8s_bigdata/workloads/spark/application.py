@@ -14,6 +14,7 @@ from airflow_k8s_bigdata.workloads.spark.nouns import Dependencies, Driver, Dyna
 if TYPE_CHECKING:
     from airflow_k8s_bigdata.objects.deadlines import Deadlines
     from airflow_k8s_bigdata.objects.identity import Identity
+    from airflow_k8s_bigdata.objects.needs import Needs
     from airflow_k8s_bigdata.objects.snapshot import Snapshot
     from airflow_k8s_bigdata.workloads.base import Manifests, Verdict
     from airflow_k8s_bigdata.workloads.spark.dependencies import LocalFile
@@ -127,6 +128,12 @@ class SparkApplication:
         from airflow_k8s_bigdata.workloads.spark import building
 
         return building.build(self, identity)
+
+    def needs(self) -> Needs:
+        """What it needs of its cluster, once it is checked. Raises SpecError."""
+        from airflow_k8s_bigdata.workloads.spark import needs
+
+        return needs.of(self)
 
     def serialize(self) -> dict[str, Any]:
         """What Airflow shows of it and stores with the DAG: what was set, secrets hidden."""
