@@ -80,9 +80,10 @@ def failure_text(outcome: Outcome) -> str:
     """The message of a failed run: how it ended, why, what to do, and the driver's last words."""
     end = f"driver {outcome.driver} {outcome.state}"
     code = f" (exit code {outcome.exit_code})" if outcome.exit_code is not None else ""
-    lines = [f"{end}: {outcome.message}{code}"]
     if outcome.diagnosis is not None:
-        lines += diagnoses.summary_lines(outcome.diagnosis)
+        lines = [f"{end}{code}", *diagnoses.summary_lines(outcome.diagnosis)]
+    else:
+        lines = [f"{end}: {outcome.message}{code}"]
     if outcome.log_tail:
         lines += ["The driver's last lines:", *outcome.log_tail]
     return "\n".join(lines)
