@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 HIDDEN = "***"
 
@@ -37,6 +38,11 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
+_NO_SECRETS = frozenset({"true", "false", "none", "null", "file", "secret", "password", "token"})
+_URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s/:@]*:([^\s@]+)@")
+_ASSIGNED = re.compile(r"([\w.\-]*\w)=([^\s,;&\"']+)")
+
+
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """The text with every value that looks secret replaced by `***`.
 
@@ -60,15 +66,30 @@ def secret_name(name: str) -> bool:
 
 
 def secret_values(pod: dict[str, Any]) -> set[str]:
-    """The literal values of the pod's environment variables whose names look secret."""
+    """Literal values in the pod that look secret: of environment variables by their names, and in command lines."""
     spec = pod.get("spec") or {}
-    entries = [
-        entry
-        for kind in ("initContainers", "containers")
-        for container in spec.get(kind) or ()
-        for entry in container.get("env") or ()
-    ]
-    return {str(entry["value"]) for entry in entries if entry.get("value") and secret_name(str(entry["name"]))}
+    containers = [one for kind in ("initContainers", "containers") for one in spec.get(kind) or ()]
+    found: set[str] = set()
+    for container in containers:
+        given = {str(one["name"]): str(one["value"]) for one in container.get("env") or () if one.get("value")}
+        found |= {value for name, value in given.items() if secret_name(name)}
+        found |= secrets_in(given.values())
+        found |= secrets_in(str(word) for word in (*(container.get("command") or ()), *(container.get("args") or ())))
+    return found
+
+
+def secrets_in(words: Iterable[str]) -> set[str]:
+    """The secret values in the words of a command line, as far as flags, names and URLs show them."""
+    found: set[str] = set()
+    flag = ""
+    for word in words:
+        if flag:
+            found.add(word)
+        bare = word.lstrip("-")
+        flag = bare if bare != word and "=" not in bare and secret_name(bare) else ""
+        found |= {form for match in _URL_PASSWORD.findall(word) for form in (match, unquote(match))}
+        found |= {match for name, match in _ASSIGNED.findall(word) if secret_name(name)}
+    return {value for value in found if len(value) >= SHORTEST_SECRET and value.lower() not in _NO_SECRETS}
 
 
 def _without_assigned(text: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_pods import driver, ended, verdict_of
 
 from airflow_k8s_bigdata.objects.diagnosis import summary_lines
-from airflow_k8s_bigdata.objects.redaction import HIDDEN, redact, secret_name
+from airflow_k8s_bigdata.objects.redaction import HIDDEN, redact, secret_name, secrets_in
 
 # A prefix that stands in no other text, so that a find is a leak.
 SECRETS = st.text(string.ascii_letters + string.digits + "_-+/", min_size=6, max_size=40).map(lambda text: f"Zq7{text}")
@@ -108,3 +108,21 @@ def _with_secret(secret: str, name: str) -> tuple[str, ...]:
 @given(secret=SECRETS, name=st.sampled_from(["DB_PASSWORD", "API_TOKEN", "AWS_SECRET_ACCESS_KEY"]))
 def test_a_secret_of_the_pod_s_environment_is_in_no_line_of_a_diagnosis(secret: str, name: str) -> None:
     assert not any(secret in line for line in _with_secret(secret, name))
+
+
+WORDS = [
+    ["--api-token", "{}"],
+    ["--rows", "5", "-password", "{}"],
+    ["--db-password={}"],
+    ["jdbc:postgresql://db:5432/x?user=me&password={}"],
+    ["https://me:{}@example.org/repo"],
+]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_secrets_of_a_command_line_are_known(words: list[str]) -> None:
+    assert secrets_in(word.format("Zq7-correct-horse") for word in words) == {"Zq7-correct-horse"}
+
+
+def test_a_flag_that_is_none_of_secrets_hides_nothing() -> None:
+    assert secrets_in(["--rows", "50000", "--date", "2026-11-23", "https://example.org:8443/repo"]) == set()

@@ -142,6 +142,12 @@ class SparkApplication:
         shown: dict[str, Any] = showing.shown(self)
         return shown
 
+    def secrets(self) -> frozenset[str]:
+        """Values in it that must be shown nowhere: those of secret-looking names, flags and URLs."""
+        from airflow_k8s_bigdata.workloads.spark import showing
+
+        return frozenset(showing.secrets_of(self))
+
     def local_files(self, identity: Identity) -> tuple[LocalFile, ...]:
         """The files of this machine that must be uploaded before the run's driver is created, and where to.
 

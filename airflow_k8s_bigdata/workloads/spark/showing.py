@@ -23,12 +23,29 @@ def shown(value: Any, name: str = "") -> Any:
     if isinstance(value, Mapping):
         return _shown_mapping(value)
     if isinstance(value, list | tuple):
-        return [shown(item) for item in value]
+        hidden = redaction.secrets_in(str(item) for item in value)
+        return [redaction.HIDDEN if isinstance(item, str) and item in hidden else shown(item) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
         return redaction.HIDDEN if redaction.secret_name(name) else redaction.redact(value)
     return f"<{type(value).__name__}>"
+
+
+def secrets_of(value: Any, name: str = "") -> set[str]:
+    """The values in it that must be shown nowhere, as far as names, flags and URLs tell; `name` as in `shown`."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.repr]
+    elif isinstance(value, Mapping):
+        named = set(value) == {"name", "value"}
+        parts = [(str(value["name"]), value["value"])] if named else [(str(key), part) for key, part in value.items()]
+    elif isinstance(value, list | tuple):
+        parts = [("", item) for item in value]
+    else:
+        text = value if isinstance(value, str) else ""
+        return {text} - {""} if redaction.secret_name(name) else redaction.secrets_in([text])
+    found = redaction.secrets_in(str(item) for item in value) if isinstance(value, list | tuple) else set()
+    return found.union(*(secrets_of(part, key) for key, part in parts))
 
 
 def _shown_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
