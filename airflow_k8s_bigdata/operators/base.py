@@ -162,8 +162,12 @@ class WorkloadOperator(compat.BaseOperator):
             finally:
                 self._active = False
 
+    def secrets(self) -> Collection[str]:
+        """Values that no message may show; none unless a subclass knows some."""
+        return ()
+
     def _failure(self, error: errors.BigDataError) -> Exception:
-        return retrying.failure(error, retry_on=self.retry_on, for_good=self._decides)
+        return retrying.failure(error, retry_on=self.retry_on, for_good=self._decides, secrets=self.secrets())
 
     def _run(
         self, context: Context, *, deferrable: bool, remakes: int = 0, waiting: Waiting | None = None
@@ -229,10 +233,16 @@ class WorkloadOperator(compat.BaseOperator):
         succeeded = outcome.state is State.SUCCEEDED
         settled = succeeded and tasks.Store(context).write(Record(self._launched(), outcome))
         blocking.run(self._finish(outcome, settled=settled))
+        self.log.info("%s", self._result(outcome, settled=settled))
         if succeeded:
             return outcome.summary()
         category = outcome.diagnosis.category if outcome.diagnosis else str(outcome.state)
         raise errors.RunFailed(failure_text(outcome), category=category, exit_code=outcome.exit_code)
+
+    def _result(self, outcome: Outcome, *, settled: bool) -> str:
+        from airflow_k8s_bigdata.runs import flow, resultpage
+
+        return resultpage.page(self._launched(), outcome, kept=flow.keeps(self.policy, outcome, settled=settled))
 
     def _look_up(self, context: Context) -> Identity:
         self._identity = tasks.identity_of(context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_k8s_bigdata import errors
@@ -53,6 +53,10 @@ class SparkDriverOperator(WorkloadOperator):
         """Airflow's rendering, in which Spark's own `{{APP_ID}}` and its like come out as they went in."""
         variables: Any = {**dict(context), **PLACEHOLDERS}
         return super().render_template(content, variables, *args, **kwargs)
+
+    def secrets(self) -> Collection[str]:
+        """The secret-looking values of the application."""
+        return self.application.secrets() if isinstance(self.application, SparkApplication) else ()
 
     async def prepare(self, workload: Workload, identity: Identity) -> None:
         """Upload the local files that the application names, after a look at the cluster if that is wanted."""

@@ -115,16 +115,21 @@ async def finish(
     :param settled: whether the outcome is recorded outside the cluster, too. If not, a driver that succeeded is kept:
         it alone tells a later try of the task that nothing must run again.
     """
-    succeeded = outcome.state is State.SUCCEEDED
-    keep = policy.cleanup is Cleanup.KEEP or (policy.cleanup is Cleanup.KEEP_FAILED and not succeeded)
     try:
-        if keep or (succeeded and not settled):
+        if keeps(policy, outcome, settled=settled):
             await _keep(api, handle, outcome, policy=policy, sink=sink)
         else:
             await killing.kill(api, handle)
             sink.note(logging.INFO, f"driver {handle.namespace}/{handle.driver} and what it owned are deleted")
     except errors.ClusterError as error:
         sink.note(logging.WARNING, f"clean-up is not complete: {error}")
+
+
+def keeps(policy: RunPolicy, outcome: Outcome, *, settled: bool = True) -> bool:
+    """Whether the driver stays after `finish`, with its log."""
+    succeeded = outcome.state is State.SUCCEEDED
+    by_policy = policy.cleanup is Cleanup.KEEP or (policy.cleanup is Cleanup.KEEP_FAILED and not succeeded)
+    return by_policy or (succeeded and not settled)
 
 
 async def _keep(api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy, sink: Sink) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Sequence
 from datetime import datetime
@@ -62,6 +63,7 @@ class Follower:
         self._log_lines = 0
         self._phases: list[tuple[Phase, datetime]] = []
         self._said = ""
+        self._peak = 0
         self._told: tuple[errors.ClusterError | None, ...] = (None, None, None)
 
     async def run(self) -> Outcome:
@@ -134,6 +136,7 @@ class Follower:
                 await self._news.wait()
                 continue
             verdict = self._judge()
+            self._peak = max(self._peak, verdict.team.running if verdict.team else 0)
             self._say(verdict)
             self._follow_logs(verdict.logs)
             if self._ended is not None and (verdict.terminal or verdict.phase is Phase.DRAINING):
@@ -243,6 +246,7 @@ class Follower:
             log_tail=tuple(redaction.redact(line, secrets) for line in tail),
             log_lines=self._log_lines,
             never_ran=verdict.never_ran,
+            team=None if verdict.team is None else dataclasses.replace(verdict.team, running=0, peak=self._peak),
         )
 
     def _seconds_per_phase(self) -> dict[str, float]:

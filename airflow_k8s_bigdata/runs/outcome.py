@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from airflow_k8s_bigdata.objects import diagnosis as diagnoses
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
+from airflow_k8s_bigdata.workloads.base import Team
 
 
 class State(enum.StrEnum):
@@ -31,6 +32,9 @@ class Outcome:
     :param log_tail: the driver's last log lines, when it did not succeed.
     :param log_lines: how many lines of the driver's log were brought to the task's log.
     :param never_ran: see `Verdict.never_ran`.
+    :param team: see `Team`; None if the workload has none.
+    :param spark: how many jobs, stages and tasks Spark counted, by these words; empty if it could not be asked.
+    :param peak_memory: the most bytes that a pod was seen to use, by role; empty if that is not known.
     """
 
     state: State
@@ -44,6 +48,9 @@ class Outcome:
     log_tail: tuple[str, ...] = ()
     log_lines: int = 0
     never_ran: bool = False
+    team: Team | None = None
+    spark: Mapping[str, int] = field(default_factory=dict)
+    peak_memory: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
@@ -61,7 +68,9 @@ class Outcome:
             fault, evidence = Fault(diagnosis["fault"]), tuple(diagnosis["evidence"])
             diagnosis = Diagnosis(**{**diagnosis, "fault": fault, "evidence": evidence})
         log_tail = tuple(data.get("log_tail") or ())
-        return cls(**{**data, "state": State(data["state"]), "diagnosis": diagnosis, "log_tail": log_tail})
+        team = Team(**data["team"]) if data.get("team") else None
+        read = {"state": State(data["state"]), "diagnosis": diagnosis, "log_tail": log_tail, "team": team}
+        return cls(**{**data, **read})
 
     def summary(self) -> dict[str, Any]:
         """What the task returns as XCom: plain values for the tasks that come after."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -57,6 +57,23 @@ class LogSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Team:
+    """The pods that a main pod works with, such as a driver's executors, and how often containers began anew.
+
+    :param requested: how many it asks for; None if that is not fixed.
+    :param running: how many run now; `peak` the most that were seen to run at once.
+    :param failed: how many failed, by reason.
+    :param restarts: of the main pod's containers.
+    """
+
+    requested: int | None = None
+    running: int = 0
+    peak: int = 0
+    failed: Mapping[str, int] = field(default_factory=dict)
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a snapshot means at a moment.
 
@@ -68,6 +85,7 @@ class Verdict:
     :param diagnosis: why it failed or what it waits for; None when nothing is wrong.
     :param never_ran: failed because the cluster took the main pod away before its container had ever started: made
         again, nothing runs twice.
+    :param team: the pods it works with; None: it works alone.
     :param deadline: when the snapshot should be judged again although nothing changed; None if only a change matters.
     """
 
@@ -78,6 +96,7 @@ class Verdict:
     lost: bool = False
     diagnosis: Diagnosis | None = None
     never_ran: bool = False
+    team: Team | None = None
     deadline: datetime | None = None
 
     @property
@@ -109,4 +128,4 @@ class Workload(Protocol):
         """The inverse of `to_json`."""
 
 
-__all__ = ["TERMINAL", "LogSource", "Manifests", "Object", "Phase", "Verdict", "Workload"]
+__all__ = ["TERMINAL", "LogSource", "Manifests", "Object", "Phase", "Team", "Verdict", "Workload"]

@@ -85,6 +85,7 @@ BY_LOG = {
     "pyspark.errors.exceptions.captured.AnalysisException: [DATA_SOURCE_NOT_FOUND] Failed to find the data source: "
     "kafka. Make sure": "class-not-found",
     "26/11/23 16:47:11 WARN DependencyUtils: Local jar /opt/a.jar does not exist, skipping.": "main-file-missing",
+    'Exception in thread "main" java.nio.file.NoSuchFileException: /opt/spark/jars/etl.jar': "main-file-missing",
     "pyspark.errors.PySparkRuntimeError: [PYTHON_VERSION_MISMATCH] Python in worker has different version (3, 10) "
     "than that in driver 3.11, PySpark cannot run": "python-version-mismatch",
     'Exception in thread "main" java.lang.RuntimeException: [unresolved dependency: org.x#y;1: not found]': (
@@ -206,7 +207,12 @@ def test_a_native_sidecar_that_fails_is_no_failed_init_container() -> None:
 PREEMPTED = {"status__conditions": disrupted("PreemptionByScheduler")}
 NOT_STARTED = waiting("ContainerCreating")
 LOST_TRACK = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}
+INITIALIZING = {
+    "spec__initContainers": [{"name": "before"}],
+    "status__initContainerStatuses": [{"name": "before", "state": ended(137)}],
+}
 NEVER_RAN = {
+    "taken while it was initializing": (driver(NOT_STARTED, **PREEMPTED, **INITIALIZING), True),
     "taken while it was starting": (driver(NOT_STARTED, **PREEMPTED), True),
     "refused by its node": (driver(None, status__phase="Failed", status__reason="OutOfcpu"), True),
     "taken while it ran": (driver(running(), **PREEMPTED), False),
@@ -222,6 +228,12 @@ def test_a_driver_that_was_taken_away_never_ran_only_if_that_is_certain(case: st
     pod, never = NEVER_RAN[case]
     verdict = verdict_of(gone=[pod])
     assert (verdict.phase, verdict.never_ran) == (Phase.FAILED, never)
+
+
+def test_an_init_container_that_was_killed_with_its_pod_did_not_fail() -> None:
+    pod = driver(NOT_STARTED, **PREEMPTED, **INITIALIZING)
+    assert _category(verdict_of(pod)) == "preempted"
+    assert _category(verdict_of(driver(NOT_STARTED, **INITIALIZING))) == "init-container-failed"
 
 
 def test_a_driver_whose_executors_were_seen_has_run() -> None:

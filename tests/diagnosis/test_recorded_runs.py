@@ -138,3 +138,20 @@ def test_a_driver_that_vanished_between_two_lists_is_lost(name: str) -> None:
     snapshot.replace([])
     verdict = judge(snapshot, run.time_of(60))
     assert (verdict.phase, verdict.lost, verdict.exit_code) == (Phase.FAILED, True, None)
+
+
+TEAMS = {
+    "succeeds": ({}, 0),
+    "executors-oom-killed": ({"OOMKilled": 2}, 0),
+    "executor-deleted-mid-run": ({"deleted": 1}, 0),
+    "driver-raises": ({}, 0),
+}
+
+
+@pytest.mark.parametrize("name", TEAMS)
+def test_the_executors_of_a_recorded_run_are_counted(name: str) -> None:
+    verdicts = [verdict for _, verdict in replayed(spark_runs()[name])]
+    last = verdicts[-1].team
+    assert last is not None
+    assert (last.failed, last.restarts) == TEAMS[name]
+    assert max(verdict.team.running for verdict in verdicts if verdict.team) == 2

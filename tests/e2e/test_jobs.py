@@ -59,6 +59,12 @@ def test_the_result_tells_driver_executors_and_exit_code(jobs: Any, mode: str) -
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_the_log_ends_with_a_page_about_the_run(jobs: Any, mode: str) -> None:
+    assert "executors    2 requested, 2 seen, 2 at once, none failed" in jobs.log(f"{mode}_counts")
+    assert "result       failed: app-raised, exit code 1" in jobs.log(f"{mode}_raises")
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_every_line_of_the_driver_is_in_the_task_log_once_and_in_order(jobs: Any, mode: str) -> None:
     lines = jobs.log(f"{mode}_counts").splitlines()
     assert [line for line in lines if line.startswith("line ")] == [f"line {n} of 2000" for n in range(2000)]

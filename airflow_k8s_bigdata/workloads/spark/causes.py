@@ -83,6 +83,8 @@ def _init_failed(ended: Ended) -> Found:
     init = failed_init(ended.pod)
     if init is None:
         return None
+    if away := ending.taken_away(ended.pod, init, ended.events):
+        return away  # it was killed together with its pod
     return Trouble(
         "init-container-failed",
         f"init container {init.name} ended with exit code {init.exit_code} ({init.reason})",

@@ -58,6 +58,11 @@ NOT_ACCEPTED = _rule(
 
 FIRST_RULES = (
     _rule("main-file-missing", r"can't open file '(?P<what>[^']+)': \[Errno 2\]", "{what} does not exist"),
+    _rule(
+        "main-file-missing",
+        r'^Exception in thread "main" java\.nio\.file\.NoSuchFileException: (?P<what>\S+\.(?:jar|py|R))$',
+        "{what} does not exist",
+    ),
     _rule("main-file-missing", r"Local jar (?P<what>\S+) does not exist", "{what} does not exist", quiet=True),
     _rule(
         "python-version-mismatch",

@@ -15,6 +15,7 @@ A sidecar has no say in any of this. All times are the cluster's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, diagnose, one_line
 from airflow_k8s_bigdata.objects.pods import Container, State
 from airflow_k8s_bigdata.objects.snapshot import Object, Snapshot
 from airflow_k8s_bigdata.objects.starting import Trouble, failed_init, no_node, not_started
-from airflow_k8s_bigdata.workloads.base import LogSource, Phase, Verdict
+from airflow_k8s_bigdata.workloads.base import LogSource, Phase, Team, Verdict
 from airflow_k8s_bigdata.workloads.spark import driverlog, executorpods
 from airflow_k8s_bigdata.workloads.spark.causes import Ended, why
 from airflow_k8s_bigdata.workloads.spark.executorpods import Executors
@@ -72,7 +73,8 @@ def judge(
         return _never_seen(snapshot)
     case = _Case(snapshot, snapshot.driver, now, deadlines or Deadlines(), instances)
     verdict = next(verdict for step in STEPS if (verdict := step(case)) is not None)
-    return replace(verdict, logs=case.logs, never_ran=verdict.phase is Phase.FAILED and _never_ran(case, verdict))
+    never_ran = verdict.phase is Phase.FAILED and _never_ran(case, verdict)
+    return replace(verdict, logs=case.logs, never_ran=never_ran, team=case.team())
 
 
 def _never_seen(snapshot: Snapshot) -> Verdict:
@@ -133,6 +135,12 @@ class _Case:
 
     def ended(self) -> Diagnosis:
         return why(Ended(self.driver, self.main, self.events, self.executors, self.log, self.snapshot.driver_gone))
+
+    def team(self) -> Team:
+        count = self.executors
+        restarts = sum(container.restarts for container in pods.containers(self.driver))
+        failed = Counter(failure.reason for failure in count.failures)
+        return Team(self.instances, count.running, count.running, dict(failed.most_common()), restarts)
 
     def executors_in_words(self) -> str:
         count = self.executors
