@@ -17,6 +17,7 @@ from airflow_k8s_bigdata.objects.loglines import Batch
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
 from airflow_k8s_bigdata.runs import hub
 from airflow_k8s_bigdata.runs.handle import Handle
+from airflow_k8s_bigdata.runs.measuring import Measures
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 from airflow_k8s_bigdata.runs.sinks import Sink
@@ -64,6 +65,9 @@ class Follower:
         self._phases: list[tuple[Phase, datetime]] = []
         self._said = ""
         self._peak = 0
+        self._alone = not together
+        self._measures: Measures | None = None
+        self._measuring: asyncio.Task[None] | None = None
         self._told: tuple[errors.ClusterError | None, ...] = (None, None, None)
 
     async def run(self) -> Outcome:
@@ -77,9 +81,10 @@ class Follower:
                 # gave when it was stopped from outside, which is no success.
                 await self._collect_events()
                 verdict = self._judge()
+            self._say(verdict, last=True)
             return self._outcome(verdict)
         finally:
-            tasks = self._sources.values()
+            tasks = [*self._sources.values(), *([self._measuring] if self._measuring else [])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -139,6 +144,7 @@ class Follower:
             self._peak = max(self._peak, verdict.team.running if verdict.team else 0)
             self._say(verdict)
             self._follow_logs(verdict.logs)
+            self._measure(verdict)
             if self._ended is not None and (verdict.terminal or verdict.phase is Phase.DRAINING):
                 self._ended.set()
             if verdict.terminal:
@@ -171,14 +177,21 @@ class Follower:
     def _told_to_stop(self) -> bool:
         return self._snapshot.driver_gone or bool((self._snapshot.driver or {})["metadata"].get("deletionTimestamp"))
 
-    def _say(self, verdict: Verdict) -> None:
+    def _say(self, verdict: Verdict, *, last: bool = False) -> None:
+        """Tell the sink once per change. The end is told last: its cause may stand in the log's last lines."""
         if not self._phases or self._phases[-1][0] is not verdict.phase:
             self._phases.append((verdict.phase, self._api.now()))
         text = f"{verdict.phase}: {verdict.message}"
-        if text != self._said:
+        if text != self._said and (last or not verdict.terminal):
             self._said = text
             level = logging.ERROR if verdict.phase is Phase.FAILED else logging.INFO
             self._sink.note(level, text)
+
+    def _measure(self, verdict: Verdict) -> None:
+        """Ask the running application about itself, unless many are followed at once: it takes requests of its own."""
+        if verdict.phase is Phase.RUNNING and self._alone and self._measures is None:
+            self._measures = Measures()
+            self._measuring = asyncio.create_task(self._measures.keep(self._api, self._handle, sleep=self._sleep))
 
     # Logs
 
@@ -247,6 +260,8 @@ class Follower:
             log_lines=self._log_lines,
             never_ran=verdict.never_ran,
             team=None if verdict.team is None else dataclasses.replace(verdict.team, running=0, peak=self._peak),
+            spark=self._measures.spark if self._measures else {},
+            peak_memory=self._measures.peak_memory if self._measures else {},
         )
 
     def _seconds_per_phase(self) -> dict[str, float]:

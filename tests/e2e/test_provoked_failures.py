@@ -185,8 +185,29 @@ def test_what_is_provoked_elsewhere_is_named_too(ended: Any, dag_id: str, task_i
 
 
 def test_every_task_of_these_dags_is_asked_about(provoked: Any, provoked_spark: Any) -> None:
-    assert set(provoked.states) == {*OF_PODS, "secrets"}
+    assert set(provoked.states) == {*OF_PODS, "secrets", "preflight"}
     assert set(provoked_spark.states) == set(OF_SPARK)
+
+
+TRIES = {
+    "driver-oom-killed": 1,
+    "object-invalid": 1,
+    "init-container-failed": 1,
+    "killed-by-signal": 2,
+    "executor-memory-overhead": 2,
+}
+
+
+@pytest.mark.parametrize("task_id", TRIES)
+def test_retries_are_used_by_those_failures_only_that_are_retried(provoked: Any, airflow: Any, task_id: str) -> None:
+    assert airflow.task_instances("provoked", provoked.run_id)[task_id]["try_number"] == TRIES[task_id]
+
+
+def test_a_preflight_says_what_is_missing_and_creates_nothing(provoked: Any, airflow: Any, cluster: Any) -> None:
+    assert "secret nobody-made-this does not exist: create it in spark" in message(provoked, "preflight")
+    assert "all 19 verbs that are needed" in provoked.log("preflight")
+    assert airflow.task_instances("provoked", provoked.run_id)["preflight"]["try_number"] == 1
+    assert not [pod for pod in cluster.local.seen_pods() if pod.labels.get("task_id") == "preflight"]
 
 
 # Secrets

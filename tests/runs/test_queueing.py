@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +12,8 @@ import pytest
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.runs import queueing
+from airflow_k8s_bigdata.triggers.quota import QuotaTrigger
+from tests.kube.podserver import NAMESPACE, PodServer, Refuse, instant, serving
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -97,3 +101,66 @@ def test_a_quota_without_room_is_believed_for_as_long_as_the_wait_has_lasted(
 def test_a_wait_crosses_airflow_s_database() -> None:
     waiting = queueing.Waiting(START, "exceeded quota")
     assert queueing.Waiting.from_json(waiting.to_json()) == waiting
+
+
+# What a trigger does meanwhile
+
+
+def quota(pods_used: int) -> dict[str, Any]:
+    status = {"hard": {"pods": "2"}, "used": {"pods": str(pods_used)}}
+    return {"kind": "ResourceQuota", "metadata": {"name": "compute"}, "status": status}
+
+
+def looks(server: PodServer) -> int:
+    return server.requests["GET resourcequotas"]
+
+
+async def test_a_quota_is_looked_at_until_it_has_room() -> None:
+    server = PodServer()
+    server.put(quota(pods_used=2))
+    async with serving(server) as api:
+        waiting = asyncio.create_task(
+            queueing.until_room(api, NAMESPACE, "compute", {"pods": "1"}, within=60, sleep=instant)
+        )
+        await server.until(lambda: looks(server) > 3)
+        assert not waiting.done()
+        server.put(quota(pods_used=1))
+        await waiting
+
+
+async def test_a_quota_that_is_gone_has_room() -> None:
+    async with serving(PodServer()) as api:
+        await queueing.until_room(api, NAMESPACE, "compute", {"pods": "1"}, within=60, sleep=instant)
+
+
+async def test_the_wait_ends_even_if_the_quota_shows_no_room() -> None:
+    server = PodServer()
+    server.put(quota(pods_used=2))
+    async with serving(server) as api:
+        await queueing.until_room(api, NAMESPACE, "compute", {"pods": "1"}, within=0.2, sleep=instant)
+    assert looks(server) > 0
+
+
+async def test_credentials_that_may_not_read_quotas_ask_once_and_wait_by_the_clock() -> None:
+    server, pauses = PodServer(), list[float]()
+    server.faults.append(Refuse(403, times=9, plural="resourcequotas"))
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with serving(server) as api:
+        await queueing.until_room(api, NAMESPACE, "compute", {"pods": "1"}, within=77, sleep=sleep)
+    assert (looks(server), pauses[-1]) == (1, 77)
+
+
+async def test_what_is_stored_of_the_wait_names_the_quota_and_comes_back_equal() -> None:
+    trigger = QuotaTrigger.of(refusal(), "etl", within=60, conn_id="tests")
+    path, arguments = trigger.serialize()
+    assert path == "airflow_k8s_bigdata.triggers.quota.QuotaTrigger"
+    assert QuotaTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
+    assert (arguments["quota"], arguments["asked"]) == ("compute", {"cpu": "500m", "pods": "1"})
+
+
+async def test_a_refusal_that_names_no_quota_is_waited_for_by_the_clock() -> None:
+    trigger = QuotaTrigger.of(errors.QuotaExceeded("exceeded quota"), "etl", within=0.01, conn_id="nobody")
+    assert [event.payload async for event in trigger.run()] == [{}]

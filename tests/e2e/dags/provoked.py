@@ -109,6 +109,15 @@ WAITING = {
 FROM_OUTSIDE = {"driver-deleted": shell(LONG), "evicted": shell(LONG), "preempted": shell(LONG)}
 """End by what the test does to them."""
 
+RETRIES: dict[str, dict[str, Any]] = {
+    "driver-oom-killed": {"retries": 3},
+    "object-invalid": {"retries": 3},
+    "init-container-failed": {"retries": 3, "retry_on": ["cluster"]},
+    "killed-by-signal": {"retries": 1},
+    "executor-memory-overhead": {"retries": 1, "retry_on": ["executor-memory-overhead"]},
+}
+"""Tasks that have retries left; which of them are used is up to the categories."""
+
 SECRETS = replace(
     shell(
         "exit 9",
@@ -122,9 +131,9 @@ SECRETS = replace(
     },
 )
 
-with DAG("provoked", schedule=None, catchup=False, default_args={"retries": 0}):
+with DAG("provoked", schedule=None, catchup=False, default_args={"retries": 0, "retry_delay": timedelta()}):
     for name, application in (AT_ONCE | FROM_OUTSIDE).items():
-        SparkDriverOperator(task_id=name, application=application)
+        SparkDriverOperator(task_id=name, application=application, **RETRIES.get(name, {}))
     for name, (application, deadlines) in WAITING.items():
         SparkDriverOperator(
             task_id=name,
@@ -140,6 +149,7 @@ with DAG("provoked", schedule=None, catchup=False, default_args={"retries": 0}):
     )
     SparkDriverOperator(task_id="not-authenticated", application=shell("true"), kubernetes_conn_id="kubernetes_expired")
     SparkDriverOperator(task_id="secrets", application=SECRETS)
+    SparkDriverOperator(task_id="preflight", application=STARTING["secret-missing"], preflight=True, retries=3)
 
 with DAG("patient", schedule=None, catchup=False, default_args={"retries": 0}):
     for mode in ("sync", "deferred"):
