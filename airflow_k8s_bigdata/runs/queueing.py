@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import tenacity
-
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects import quantities
 
 if TYPE_CHECKING:
+    import tenacity
+
     from airflow_k8s_bigdata.kube.api import Api, Sleep
     from airflow_k8s_bigdata.runs.sinks import Sink
 
@@ -95,6 +95,8 @@ async def through(
     sleep: Sleep = asyncio.sleep,
 ) -> T:
     """What `create` returns, tried again for as long as a quota refuses. Raises QuotaExceeded after the limit."""
+    import tenacity
+
     waiting: Waiting | None = None
 
     def refused(state: tenacity.RetryCallState) -> None:
