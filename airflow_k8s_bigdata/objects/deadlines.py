@@ -12,7 +12,8 @@ from typing import Self
 class Deadlines:
     """Limits of a run's phases, measured on the pods' own timestamps. None: no limit.
 
-    :param queued: from the driver pod's creation until it has a node (quota, gang scheduling, capacity).
+    :param queued: from the driver pod's creation until it has a node (gang scheduling, capacity); and, before that and
+        measured by itself, from the first refusal for a full quota until the pod is created.
     :param starting: from then until its container runs (volumes, image pulls, init containers).
     :param executors: from the driver's start until the first executor runs.
     :param running: from the driver's start until its end.

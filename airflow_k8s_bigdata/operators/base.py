@@ -169,9 +169,7 @@ class WorkloadOperator(compat.BaseOperator):
     def _failure(self, error: errors.BigDataError) -> Exception:
         return retrying.failure(error, retry_on=self.retry_on, for_good=self._decides, secrets=self.secrets())
 
-    def _run(
-        self, context: Context, *, deferrable: bool, remakes: int = 0, waiting: Waiting | None = None
-    ) -> Any:
+    def _run(self, context: Context, *, deferrable: bool, remakes: int = 0, waiting: Waiting | None = None) -> Any:
         identity = self._look_up(context)
         workload, namespace = self.workload(self._cluster_in_use().namespace)
         self._namespace = namespace

@@ -13,10 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_k8s_bigdata import compat, errors
-from airflow_k8s_bigdata.objects import redaction
 from airflow_k8s_bigdata.objects.categories import CATEGORIES, Fault
-from airflow_k8s_bigdata.objects.diagnosis import summary_lines
-from airflow_k8s_bigdata.objects.refusals import refused
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -60,6 +57,8 @@ def is_retried(category: str, retry_on: Collection[str] | None = None) -> bool:
 def category_of(error: BaseException) -> str:
     """The category of an error of this package; "" for any other."""
     if isinstance(error, errors.ClusterError):
+        from airflow_k8s_bigdata.objects.refusals import refused
+
         return refused(error).category
     return str(getattr(error, "category", ""))
 
@@ -81,6 +80,10 @@ def failure(
 
 
 def _text(error: errors.BigDataError, secrets: frozenset[str]) -> str:
+    from airflow_k8s_bigdata.objects import redaction
+    from airflow_k8s_bigdata.objects.diagnosis import summary_lines
+    from airflow_k8s_bigdata.objects.refusals import refused
+
     if isinstance(error, errors.ClusterError):
         return "\n".join(summary_lines(refused(error, secrets=secrets)))
     return redaction.redact(str(error), secrets)

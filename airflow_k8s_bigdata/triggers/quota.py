@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.hooks import kube
 from airflow_k8s_bigdata.runs import queueing
+from airflow_k8s_bigdata.triggers.run import RunTrigger
 
 
 class QuotaTrigger(BaseTrigger):
@@ -24,6 +25,9 @@ class QuotaTrigger(BaseTrigger):
     :param within: seconds after which it fires in any case.
     :param kubernetes_conn_id: as in the operator.
     """
+
+    shortest = RunTrigger.shortest
+    """Seconds that it lasts at least, for the reason that the other trigger has."""
 
     def __init__(
         self, *, namespace: str, quota: str | None, asked: Mapping[str, str], within: float, kubernetes_conn_id: str
@@ -56,6 +60,13 @@ class QuotaTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; the event says nothing but that it is time."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        await self._wait()
+        await asyncio.sleep(max(0.0, self.shortest + began - clock()))
+        yield TriggerEvent({})  # type: ignore[no-untyped-call]
+
+    async def _wait(self) -> None:
         if self.quota is None:
             await asyncio.sleep(self.within)
         else:
@@ -64,4 +75,3 @@ class QuotaTrigger(BaseTrigger):
                     await queueing.until_room(api, self.namespace, self.quota, self.asked, within=self.within)
             except errors.BigDataError:
                 await asyncio.sleep(queueing.POLL_SECONDS[0])  # the worker will meet the same trouble, and says so
-        yield TriggerEvent({})  # type: ignore[no-untyped-call]

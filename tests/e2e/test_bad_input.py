@@ -42,7 +42,8 @@ def test_the_message_has_no_chain_of_causes_and_no_frames_below_the_operator(bad
     assert len(failure["error_detail"]) == 1
     files = [frame["filename"] for frame in failure["error_detail"][0]["frames"]]
     assert {file.rpartition("/airflow_k8s_bigdata/")[2] for file in files if "/airflow_k8s_bigdata/" in file} <= {
-        "operators/base.py"
+        "operators/base.py",
+        "operators/retrying.py",
     }
 
 

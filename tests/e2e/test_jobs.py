@@ -60,7 +60,7 @@ def test_the_result_tells_driver_executors_and_exit_code(jobs: Any, mode: str) -
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_log_ends_with_a_page_about_the_run(jobs: Any, mode: str) -> None:
-    assert "executors    2 requested, 2 seen, 2 at once, none failed" in jobs.log(f"{mode}_counts")
+    assert "result       succeeded, exit code 0" in jobs.log(f"{mode}_counts")
     assert "result       failed: app-raised, exit code 1" in jobs.log(f"{mode}_raises")
 
 
