@@ -36,6 +36,7 @@ class Follower:
     __slots__ = (
         *("_api", "_workload", "_handle", "_sink", "_policy", "_sleep", "_snapshot", "_news", "_ended", "_hub"),
         *("_subscription", "_sources", "_log_lines", "_phases", "_said", "_told"),
+        *("_peak", "_alone", "_measures", "_measuring"),
     )
 
     def __init__(
