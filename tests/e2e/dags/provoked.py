@@ -26,6 +26,13 @@ LITTLE_CPU = {
     "spark.kubernetes.executor.request.cores": "50m",
     "spark.ui.enabled": "false",
 }
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+QUICK = {
+    **LITTLE_CPU,
+    "spark.driver.extraJavaOptions": JAVA,
+    "spark.executor.extraJavaOptions": JAVA,
+    "spark.kubernetes.allocation.batch.delay": "200ms",
+}
 LONG = "sleep 600"
 SECRET = "correct-horse-battery-staple"
 
@@ -175,7 +182,7 @@ def spark(main: str | None, **fields: Any) -> SparkApplication:
             image=IMAGE,
             driver=Driver(memory="512m", service_account=ACCOUNT),
             executor=Executor(instances=1, memory="512m"),
-            conf=LITTLE_CPU,
+            conf=QUICK,
         ),
         **fields,
     )
@@ -192,13 +199,13 @@ SPARK = {
         ENDS_BADLY,
         args=("executors",),
         executor=Executor(instances=1, memory="512m", memory_overhead="100m"),
-        conf={**LITTLE_CPU, "spark.task.maxFailures": "1"},
+        conf={**QUICK, "spark.task.maxFailures": "1"},
     ),
     "executor-failures-exceeded": spark(
         ENDS_BADLY,
         args=("executors",),
         conf={
-            **LITTLE_CPU,
+            **QUICK,
             "spark.executor.maxNumFailures": "1",
             "spark.executor.extraJavaOptions": "-javaagent:/nobody/made/this.jar",
         },
