@@ -1,7 +1,7 @@
 """What a running application says of itself, asked now and then through the Kubernetes API: memory and Spark's counts.
 
 Memory comes from the metrics API, where a cluster has one; counts from Spark's own UI, through the API server's proxy
-to the pod, where the credentials may use that. Both are extras: what can't be had is left out, and is asked no more.
+to the pod, where the credentials may use that. Both are extras: what can't be had is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_k8s_bigdata.kube.api import Api, Sleep
     from airflow_k8s_bigdata.runs.handle import Handle
 
-FIRST_AFTER, EVERY = 5.0, 30.0
+FIRST_AFTER, EVERY = 10.0, 20.0
 """Seconds from the start of the asking to the first answer, and from one to the next."""
 
 UI_PORT = 4040
@@ -34,15 +34,20 @@ class Measures:
         self.spark: dict[str, int] = {}
 
     async def keep(self, api: Api, handle: Handle, *, sleep: Sleep = asyncio.sleep) -> None:
-        """Ask until nobody answers any more, or until cancelled."""
+        """Ask until cancelled, or until neither may be asked.
+
+        Who may not ask, or asks for an API that the cluster does not serve, does so once. A UI that does not answer may
+        not have begun yet.
+        """
         asked = [self._memory, self._counts] if handle.application_id else [self._memory]
         await sleep(FIRST_AFTER)
         while asked:
             for ask in tuple(asked):
                 try:
                     await ask(api, handle)
-                except (errors.ClusterError, msgspec.DecodeError, KeyError, TypeError, ValueError):
-                    asked.remove(ask)
+                except (errors.ClusterError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+                    if ask == self._memory or isinstance(error, errors.Forbidden):
+                        asked.remove(ask)
             await sleep(EVERY)
 
     async def _memory(self, api: Api, handle: Handle) -> None:

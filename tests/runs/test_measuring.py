@@ -107,6 +107,11 @@ async def test_what_a_cluster_does_not_have_is_asked_for_once(answers: Any) -> N
     assert measures.peak_memory == {}
 
 
+async def test_a_ui_that_has_not_begun_is_asked_again(answers: Any) -> None:
+    answers.made.by_path |= {f"{UI}/jobs": [JOBS], f"{UI}/stages": ["no such application", STAGES]}
+    assert (await answers.measured(2)).spark["jobs"] == 2
+
+
 async def test_an_answer_that_is_none_is_left_out(answers: Any) -> None:
     answers.made.by_path |= {METRICS: ["a page of something else"], f"{UI}/stages": [{"odd": 1}]}
     measures = await answers.measured(2)
