@@ -18,7 +18,8 @@ from airflow_k8s_bigdata.hooks import kube, tasks
 from airflow_k8s_bigdata.runs import flow, killing
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.policy import RunPolicy
-from airflow_k8s_bigdata.triggers.logchannel import TriggerSink, drained
+from airflow_k8s_bigdata.triggers.draining import drained
+from airflow_k8s_bigdata.triggers.logchannel import TriggerSink
 from airflow_k8s_bigdata.workloads.base import Workload
 
 KILL_SECONDS = 20.0

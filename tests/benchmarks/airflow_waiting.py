@@ -41,7 +41,6 @@ REPOSITORY = Path(__file__).parents[2]
 INSTANCE = "bench"
 TASK = "job"
 PATIENCE = 3600.0
-SETTLE = 15.0
 CONNECTION = "kubernetes_default"
 
 
@@ -50,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--executors", type=int, default=4, help="of each job")
     parser.add_argument("--seconds", type=float, default=30, help="how long the steady state is looked at")
+    parser.add_argument("--settle", type=float, default=15, help="seconds before that")
     parser.add_argument("--end", type=int, default=500, help="how many jobs end within a second")
     parser.add_argument("--peer", choices=["kpo"], help="measure deferred KubernetesPodOperators, too")
     parser.add_argument("--peer-jobs", type=int, default=200, help="how many of them; half of them end")
@@ -166,7 +166,7 @@ class Scene:
             self._defer(run_id, handles)
             self._until("the triggers", lambda: self._waiting() >= jobs)
             begun = time.time() - began
-            await asyncio.sleep(SETTLE)
+            await asyncio.sleep(self.arguments.settle)
             steady = await self._steady()
             kilobytes = (self._triggerer_kb() - before) / jobs
             await pods.end_executors(handles[:end], self.arguments.executors)

@@ -11,7 +11,7 @@ from tests.benchmarks import airflow_waiting
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-JOBS, ENDING = 400, 200
+JOBS, ENDING = 300, 150
 """Fewer than the scenario has, for the sake of whoever waits for the tests; `airflow_waiting` measures the whole."""
 
 
@@ -19,8 +19,8 @@ JOBS, ENDING = 400, 200
 def figures() -> dict[str, Any]:
     parser = argparse.ArgumentParser()
     airflow_waiting.add_arguments(parser)
-    given = ["--jobs", str(JOBS), "--end", str(ENDING), "--executors", "1", "--seconds", "5", "--unresumed"]
-    return dict(airflow_waiting.run(parser.parse_args(given)))
+    sizes = ["--jobs", str(JOBS), "--end", str(ENDING), "--executors", "1"]
+    return dict(airflow_waiting.run(parser.parse_args([*sizes, "--settle", "3", "--seconds", "5", "--unresumed"])))
 
 
 def test_46_airflow_knows_all_ends_soon(figures: dict[str, Any]) -> None:
