@@ -18,7 +18,10 @@ CLAIMS = {
     f"{CLAIM}.options.claimName": "OnDemand",
     f"{CLAIM}.options.storageClass": "standard",
     f"{CLAIM}.options.sizeLimit": "1Gi",
+    # A replacement waits for the lost executor's claim, which is taken over when it is as old as this timeout.
+    "spark.kubernetes.allocation.executor.timeout": "20s",
     "spark.kubernetes.driver.waitToReusePersistentVolumeClaim": "true",
+    "spark.kubernetes.executor.apiPollingInterval": "3s",
 }
 SCALING = {
     "spark.decommission.enabled": "true",
