@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_k8s_bigdata.runs.sinks import Sink
     from airflow_k8s_bigdata.workloads.base import LogSource
 
-TAIL_WIDTH = 1000
+TAIL_WIDTH = 2000
 """How much of a line is kept for a failure's last words."""
 
 

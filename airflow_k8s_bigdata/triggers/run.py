@@ -97,7 +97,7 @@ class RunTrigger(BaseTrigger):
                 "workload": json.loads(self._workload),
                 "policy": json.loads(self._policy),
                 "kubernetes_conn_id": self.kubernetes_conn_id,
-                "logs": self.logs,
+                **({"logs": self.logs} if self.logs is not None else {}),
             },
         )
 
