@@ -1,6 +1,6 @@
 """Makes tests/logs/corpus anew: the logs of real Spark drivers of three versions, in their own format and as JSON.
 
-    python -m tests.logs.make_corpus
+    python tests/logs/make_corpus.py
 
 Lines are stamped as a container runtime does it; folders of the machine and process ids are taken out.
 """
@@ -58,7 +58,9 @@ def log_of(home: Path, layout: str) -> list[str]:
         options = ["--master", "local[1]", "--conf", "spark.ui.enabled=false", "--conf", f"spark.local.dir={folder}"]
         options += ["--conf", f"spark.log.structuredLogging.enabled={'true' if layout == JSON else 'false'}"]
         command = [str(home / "bin" / "spark-submit"), *options, str(JOB)]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        with subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
             assert process.stdout is not None
             lines = [f"{stamp()} {line.decode().rstrip()}" for line in process.stdout]
     return [cleaned(line, folder, str(home)) for line in lines]
