@@ -194,6 +194,7 @@ class Follower:
         failed = verdict.phase is Phase.FAILED
         state = (State.LOST if verdict.lost else State.FAILED) if failed else State.SUCCEEDED
         tail = list(self._snapshot.log_tail)[-self._policy.tail_lines :] if failed else []
+        traceback = self._logs.traceback if failed and self._logs is not None else ()
         secrets = redaction.secret_values(self._snapshot.driver or {})
         return Outcome(
             state=state,
@@ -206,6 +207,7 @@ class Follower:
             diagnosis=verdict.diagnosis,
             log_tail=tuple(redaction.redact(line, secrets) for line in tail),
             log_lines=self._logs.lines if self._logs is not None else 0,
+            traceback=tuple(redaction.redact(line, secrets) for line in traceback),
         )
 
     def _seconds_per_phase(self) -> dict[str, float]:

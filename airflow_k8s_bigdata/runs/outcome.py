@@ -30,6 +30,7 @@ class Outcome:
     :param seconds: time spent in each phase, by its name.
     :param log_tail: the driver's last log lines, when it did not succeed.
     :param log_lines: how many lines of the driver's log were brought to the task's log.
+    :param traceback: the last traceback in the driver's log, or the last cause of a Java exception, if it failed.
     """
 
     state: State
@@ -42,11 +43,12 @@ class Outcome:
     diagnosis: Diagnosis | None = None
     log_tail: tuple[str, ...] = ()
     log_lines: int = 0
+    traceback: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
         data = asdict(self)
-        data |= {"state": str(self.state), "log_tail": list(self.log_tail)}
+        data |= {"state": str(self.state), "log_tail": list(self.log_tail), "traceback": list(self.traceback)}
         if self.diagnosis is not None:
             data["diagnosis"] |= {"fault": str(self.diagnosis.fault), "evidence": list(self.diagnosis.evidence)}
         return data
@@ -59,7 +61,8 @@ class Outcome:
             fault, evidence = Fault(diagnosis["fault"]), tuple(diagnosis["evidence"])
             diagnosis = Diagnosis(**{**diagnosis, "fault": fault, "evidence": evidence})
         log_tail = tuple(data.get("log_tail") or ())
-        return cls(**{**data, "state": State(data["state"]), "diagnosis": diagnosis, "log_tail": log_tail})
+        nouns = {"state": State(data["state"]), "diagnosis": diagnosis, "log_tail": log_tail}
+        return cls(**{**data, **nouns, "traceback": tuple(data.get("traceback") or ())})
 
     def summary(self) -> dict[str, Any]:
         """What the task returns as XCom: plain values for the tasks that come after."""
@@ -81,6 +84,8 @@ def failure_text(outcome: Outcome) -> str:
     lines = [f"{end}: {outcome.message}{code}"]
     if outcome.diagnosis is not None:
         lines += diagnoses.summary_lines(outcome.diagnosis)
+    if outcome.traceback and "\n".join(outcome.traceback) not in "\n".join(outcome.log_tail):
+        lines += ["The driver's last traceback:", *outcome.traceback]
     if outcome.log_tail:
         lines += ["The driver's last lines:", *outcome.log_tail]
     return "\n".join(lines)

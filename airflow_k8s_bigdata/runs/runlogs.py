@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import logs, logstreams, logtails
-from airflow_k8s_bigdata.objects import pods
+from airflow_k8s_bigdata.objects import logtraces, pods
 from airflow_k8s_bigdata.objects.archives import Executors
 from airflow_k8s_bigdata.objects.loglines import Batch
 from airflow_k8s_bigdata.objects.snapshot import LOG_LINES_KEPT
@@ -63,6 +63,8 @@ class RunLogs:
     ) -> None:
         self.lines = 0
         """How many lines were handed on."""
+        self.traceback: tuple[str, ...] = ()
+        """The last one of them, or the last cause of a Java exception."""
         self._api = api
         self._handle = handle
         self._snapshot = snapshot
@@ -135,6 +137,8 @@ class RunLogs:
                 if not record.note:
                     self.lines += record.lines
                     self._snapshot.add_log(record.last_lines(LOG_LINES_KEPT, width=TAIL_WIDTH))
+                    if record.level >= logging.ERROR:
+                        self._look_for_trace(record.shown())
             await self._sink.records(source, batch.records)
 
         await self._conceal()
@@ -146,6 +150,7 @@ class RunLogs:
             namespace, count = self._handle.namespace, LOG_LINES_KEPT
             before = await logtails.read_before(self._api, namespace, source, cursor, count=count)
             self._snapshot.add_log([line[:TAIL_WIDTH] for line in before])
+            self._look_for_trace("\n".join(before))
         await logs.follow(
             self._api,
             self._handle.namespace,
@@ -159,6 +164,10 @@ class RunLogs:
             patience=logs.Patience(drain=0.75 * self._drain_seconds),
             sleep=self._sleep,
         )
+
+    def _look_for_trace(self, text: str) -> None:
+        if found := logtraces.found_in(text):
+            self.traceback = tuple(line[:TAIL_WIDTH] for line in found)
 
     async def _conceal(self) -> None:
         """Before the first line of any log."""
