@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -34,6 +37,9 @@ except ImportError:  # before Airflow 3.3 a task's exception alone decides about
 
 HAS_RETRY_POLICIES = RetryPolicy is not object
 """Whether a task may have a `retry_policy`."""
+
+JWT = re.compile(r"eyJ[\w.-]*", re.ASCII)
+"""What Airflow hides in each line that is logged, beside the secrets that it was told of."""
 
 __all__ = [
     "AirflowException",
@@ -88,3 +94,40 @@ def triggers_are_killed() -> bool:
     from airflow.triggers.base import BaseTrigger
 
     return hasattr(BaseTrigger, "on_kill")
+
+
+def log_streams() -> int:
+    """Option `log_streams` in section `[k8s_bigdata]`: how many logs one process streams at once from one cluster."""
+    return int(conf.getint("k8s_bigdata", "log_streams", fallback=200))
+
+
+def mask_secrets(values: Collection[str]) -> None:
+    """Have Airflow hide these values in all logs, here and in the process that supervises this one. In a worker."""
+    from airflow.sdk.log import mask_secret
+
+    mask_secret(list(values))
+
+
+async def mask_secrets_async(values: Collection[str]) -> None:
+    """The same in the triggerer's loop."""
+    try:
+        from airflow.sdk.log import amask_secret
+    except ImportError:  # before Airflow 3.3
+        await asyncio.to_thread(mask_secrets, values)
+    else:
+        await amask_secret(list(values))
+
+
+def masked(text: str) -> str:
+    """A text as Airflow writes it into a log: without the secrets that it was told of."""
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # 3.3 has no public name for it
+
+    return str(redact(JWT.sub("eyJ***", text) if "eyJ" in text else text))
+
+
+def keeps_logs_in_files() -> bool:
+    """Whether what a task's log file holds is its log: not so where Airflow sends each record elsewhere, too."""
+    from airflow.sdk.log import load_remote_log_handler
+
+    remote = load_remote_log_handler()
+    return remote is None or not getattr(remote, "processors", ())

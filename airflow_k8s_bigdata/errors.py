@@ -14,6 +14,7 @@ BigDataError
 │   ├── Throttled          429  `retry_after` says how long to wait
 │   ├── ServerFailed       5xx
 │   └── Unreachable        no answer at all: connection, TLS, timeout
+├── ArchiveFailed          the object storage's: logs can't be written to it or read from it
 └── RunFailed              the job's: the driver failed, was killed or was lost
 """
 
@@ -146,6 +147,17 @@ def from_status(
     if status == 403 and "exceeded quota" in message:
         kind = QuotaExceeded
     return kind(message, action=action, status=status, reason=reason, details=details, retry_after=retry_after)
+
+
+class ArchiveFailed(BigDataError):
+    """An archive of logs can't be written or read.
+
+    :param message: what is wrong.
+    :param action: what was being done, such as "read s3://logs/sales/load-1-driver".
+    """
+
+    def __init__(self, message: str, *, action: str) -> None:
+        super().__init__(f"log archive, {action}: {message}")
 
 
 class RunFailed(BigDataError):

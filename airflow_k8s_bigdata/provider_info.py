@@ -24,7 +24,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Spark on Kubernetes",
-                "python-modules": ["airflow_k8s_bigdata.operators.spark", "airflow_k8s_bigdata.operators.cleanup"],
+                "python-modules": [
+                    "airflow_k8s_bigdata.operators.spark",
+                    "airflow_k8s_bigdata.operators.cleanup",
+                    "airflow_k8s_bigdata.operators.logs",
+                ],
             }
         ],
         "triggers": [
@@ -33,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["airflow_k8s_bigdata.triggers.run"],
             }
         ],
+        "extra-links": ["airflow_k8s_bigdata.links.LogArchiveLink"],
         "config": {
             "k8s_bigdata": {
                 "description": "Options of airflow-k8s-bigdata.",
@@ -44,7 +49,15 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "production",
                         "default": "",
-                    }
+                    },
+                    "log_streams": {
+                        "description": "How many drivers' logs a triggerer or worker streams at once from one cluster; "
+                        "the others are fetched in turns, as exactly, a little later.",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": None,
+                        "default": "200",
+                    },
                 },
             }
         },

@@ -14,6 +14,7 @@ COMMANDS = {
     "clean": "Delete ended drivers by age, DAG and state, and what belongs to no driver any more.",
     "kill": "End drivers.",
     "list": "List the drivers of a namespace with their tasks.",
+    "logs": "Print the log of a driver, and of its executors, from their pods or from an archive.",
     "local": "Run localkube, a Kubernetes API on this machine whose pods are processes.",
     "render": "Print the objects that a spark-submit command or a DAG's task becomes.",
 }

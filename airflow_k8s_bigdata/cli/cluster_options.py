@@ -17,6 +17,8 @@ from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 T = TypeVar("T")
 Command = Callable[..., Any]
 
+CLOSING_SECONDS = 0.1
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 
@@ -51,8 +53,12 @@ def connected(kubeconfig: str | None, context: str | None, work: Callable[[Api],
     """Do the work with a connection to the cluster; what the cluster refuses ends the command with one line."""
 
     async def body() -> T:
-        async with Api(kubeconfig_access(kubeconfig, context), tries=3) as api:
-            return await work(api)
+        try:
+            async with Api(kubeconfig_access(kubeconfig, context), tries=3) as api:
+                return await work(api)
+        finally:
+            # A TLS connection that was given up in the middle of a stream is closed a few turns of the loop later.
+            await asyncio.sleep(CLOSING_SECONDS)
 
     try:
         return asyncio.run(body())

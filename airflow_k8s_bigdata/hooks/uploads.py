@@ -26,7 +26,7 @@ def upload(files: Iterable[LocalFile]) -> list[str]:
     """
     written = []
     for file in files:
-        target = _path(file.target)
+        target = path_of(file.target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(Path(file.path).read_bytes())
@@ -38,12 +38,16 @@ def upload(files: Iterable[LocalFile]) -> list[str]:
 
 def remove(folder: str) -> None:
     """Remove a run's folder of uploads; gone already is fine. Raises OSError when the storage refuses."""
-    path = _path(folder)
+    path = path_of(folder)
     if path.exists():
         path.rmdir(recursive=True)
 
 
-def _path(uri: str) -> ObjectStoragePath:
+def path_of(uri: str, *, field: str = FIELD) -> ObjectStoragePath:
+    """The path that Airflow knows by that URI. Raises SpecError when it knows no such storage.
+
+    :param field: what the author wrote it in.
+    """
     from airflow.sdk import ObjectStoragePath
 
     scheme, separator, rest = uri.partition("://")
@@ -51,4 +55,4 @@ def _path(uri: str) -> ObjectStoragePath:
     try:
         return ObjectStoragePath(target)
     except ValueError as error:
-        raise errors.SpecError(FIELD, f"Airflow knows no storage for {scheme}://: {error}", uri) from error
+        raise errors.SpecError(field, f"Airflow knows no storage for {scheme}://: {error}", uri) from error

@@ -74,15 +74,15 @@ class Outlet:
     async def lose(self, source: object, gap: Gap) -> None:
         """State a gap, at its place among the lines."""
         self.gaps.append(gap)
-        await self.say(f"{source}: {gap}")
+        await self.say(f"{source}: {gap}", gap=gap)
 
-    async def say(self, text: str, *, level: int = WARNING) -> None:
+    async def say(self, text: str, *, level: int = WARNING, gap: Gap | None = None) -> None:
         """Say something about the log, once."""
         if text in self._said:
             return
         self._said.add(text)
         await self.flush()
-        note = Record(level, text, self.cursor.stamp, 0, note=True)
+        note = Record(level, text, self.cursor.stamp, 0, note=True, cursor=self.cursor, gap=gap)
         async with self._in_order:
             await self._hand_on([Batch((note,), self.cursor)])
 

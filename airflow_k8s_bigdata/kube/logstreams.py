@@ -8,8 +8,14 @@ keeps 10 MiB of a container's log within reach by default: a reader that comes b
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
 
+if TYPE_CHECKING:
+    from airflow_k8s_bigdata.kube.api import Api
+
+LIMIT = 200
+"""How many logs are streamed at once unless something else is said."""
 BUSY = 256 * 1024
 """Bytes a second from which a log takes a stream from a quieter one: 10 MiB are rotated away in 40 s then."""
 _MEMORY = 10.0
@@ -48,7 +54,7 @@ class Streams:
     :param shortest_turn: seconds between two fetches of one log, at least.
     """
 
-    def __init__(self, limit: int = 200, *, fetches_per_second: float = 100.0, shortest_turn: float = 5.0) -> None:
+    def __init__(self, limit: int = LIMIT, *, fetches_per_second: float = 100.0, shortest_turn: float = 5.0) -> None:
         self.limit = limit
         self._fetches_per_second = fetches_per_second
         self._shortest_turn = shortest_turn
@@ -87,3 +93,13 @@ class Streams:
         self._waiting.add(quietest)
         quietest.give_way()
         return True
+
+
+_SHARED: WeakKeyDictionary[Api, Streams] = WeakKeyDictionary()
+
+
+def of(api: Api, limit: int = LIMIT) -> Streams:
+    """The streams that all who follow logs over that Api share; the limit is what was asked for last."""
+    streams = _SHARED.setdefault(api, Streams(limit))
+    streams.limit = limit
+    return streams

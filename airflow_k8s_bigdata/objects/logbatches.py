@@ -127,10 +127,11 @@ class Batcher:
         batches = []
         for begin, end in pairwise(cuts):
             bounds = [(begin, self._level_at(begin)), *(change for change in changes if begin < change[0] < end)]
-            self.cursor = self.cursor.past(pending.lines[begin:end])
-            records = [
-                _record(pending.lines[first:last], level) for (first, level), (last, _) in pairwise([*bounds, (end, 0)])
-            ]
+            records = []
+            for (first, level), (last, _) in pairwise([*bounds, (end, 0)]):
+                lines = pending.lines[first:last]
+                self.cursor = self.cursor.past(lines)
+                records.append(_record(lines, level, self.cursor))
             batches.append(Batch(tuple(records), self.cursor))
         cut = cuts[-1]
         self._pending = _Pending(
@@ -157,13 +158,14 @@ class Batcher:
             self._levels.read([piece.stamp + b" " + piece.text[:_HEAD]], 0, Reading())
         self.cursor = self.cursor.past_piece(piece)
         text = piece.text.decode("utf-8", "surrogateescape")
-        record = Record(self._levels.level, text, piece.stamp.decode(), int(piece.finished), not piece.finished)
+        level, stamp = self._levels.level, piece.stamp.decode()
+        record = Record(level, text, stamp, int(piece.finished), not piece.finished, cursor=self.cursor)
         return Batch((record,), self.cursor)
 
 
 _HEAD = 1024
 
 
-def _record(lines: Lines, level: int) -> Record:
+def _record(lines: Lines, level: int, cursor: Cursor) -> Record:
     text = b"\n".join([line[PREFIX:] for line in lines]).decode("utf-8", "surrogateescape")
-    return Record(level, text, lines[0][:STAMP].decode(), len(lines))
+    return Record(level, text, lines[0][:STAMP].decode(), len(lines), cursor=cursor)

@@ -130,6 +130,8 @@ class Record:
     :param lines: how many lines end in it.
     :param unfinished: the text goes on in the next record without a newline, as the line is a long one.
     :param note: said about the log by its reader (a gap, a delay); not a part of the log.
+    :param cursor: where a reader stands that has handed it on.
+    :param gap: what the note states.
     """
 
     level: int
@@ -138,6 +140,8 @@ class Record:
     lines: int
     unfinished: bool = False
     note: bool = False
+    cursor: Cursor = Cursor()
+    gap: Gap | None = None
 
     def raw(self) -> bytes:
         """The log's own bytes; nothing for a note."""
@@ -147,10 +151,17 @@ class Record:
 
     def shown(self) -> str:
         """The text for a sink that takes only valid Unicode, progress bars thinned out."""
-        text = thinned(self.text)
-        if text.isascii():
-            return text
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return _valid(thinned(self.text))
+
+    def last_lines(self, count: int, *, width: int) -> list[str]:
+        """The last lines, as `shown` has them, each cut to a width."""
+        return [_valid(thinned(line)[:width]) for line in self.text.rsplit("\n", count)[-count:]]
+
+
+def _valid(text: str) -> str:
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
+from airflow_k8s_bigdata.links import LogArchiveLink
 from airflow_k8s_bigdata.operators import retrying
 from airflow_k8s_bigdata.runs import blocking
+from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 
 # What only a worker needs is imported there: DAG files are parsed again and again.
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context as RenderContext
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_k8s_bigdata.hooks.tasklogs import TaskSink
     from airflow_k8s_bigdata.objects.identity import Identity
     from airflow_k8s_bigdata.runs.handle import Handle
     from airflow_k8s_bigdata.runs.outcome import Outcome
     from airflow_k8s_bigdata.runs.queueing import Waiting
-    from airflow_k8s_bigdata.runs.sinks import LoggerSink
     from airflow_k8s_bigdata.workloads.base import Workload
 
 
@@ -50,9 +52,11 @@ class WorkloadOperator(compat.BaseOperator):
     :param retry_on: the categories of failure that are worth a retry (`objects.categories`), and `author`, `cluster` or
         `job` for all of theirs; None: those that the table calls so. All others fail the task for good. With a
         `retry_policy` of the task's own it has no effect: that one decides.
+    :param logs: where the run's logs are kept beyond the task's log, see `Logs`.
     """
 
-    template_fields: Sequence[str] = ("kubernetes_conn_id", "namespace")
+    template_fields: Sequence[str] = ("kubernetes_conn_id", "namespace", "logs")
+    operator_extra_links = (LogArchiveLink(),)
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class WorkloadOperator(compat.BaseOperator):
         deferrable: bool | None = None,
         policy: RunPolicy | None = None,
         retry_on: Collection[str] | None = None,
+        logs: Logs | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -77,6 +82,7 @@ class WorkloadOperator(compat.BaseOperator):
             else deferrable
         )
         self.policy = (policy or RunPolicy()).checked()
+        self.logs = logs or Logs()
         self._cluster: kube.Cluster | None = None
         self._identity: Identity | None = None
         self._namespace: str | None = None
@@ -94,6 +100,10 @@ class WorkloadOperator(compat.BaseOperator):
 
     async def prepare(self, workload: Workload, identity: Identity) -> None:
         """Make what the run needs before its driver is created; nothing unless a subclass says so."""
+
+    def log_archive_address(self) -> str:
+        """Where a browser finds the archive of the run's logs; "" for nowhere, or before there is a run."""
+        return self.logs.address(self._handle) if self._handle is not None else ""
 
     async def discard(self, identity: Identity) -> None:
         """Remove what `prepare` made, once the run has ended."""
@@ -171,6 +181,7 @@ class WorkloadOperator(compat.BaseOperator):
 
     def _run(self, context: Context, *, deferrable: bool, remakes: int = 0, waiting: Waiting | None = None) -> Any:
         identity = self._look_up(context)
+        self.logs = self.logs.checked()
         workload, namespace = self.workload(self._cluster_in_use().namespace)
         self._namespace = namespace
         record = tasks.Store(context).read()
@@ -315,10 +326,18 @@ class WorkloadOperator(compat.BaseOperator):
             )
 
     async def _follow(self, workload: Workload) -> Outcome:
+        from airflow_k8s_bigdata.hooks import archives
         from airflow_k8s_bigdata.runs import flow
 
         async with self._api() as api:
-            return await flow.follow(api, workload, self._launched(), sink=self._sink, policy=self.policy)
+            return await flow.follow(
+                api,
+                workload,
+                self._launched(),
+                sink=self._sink,
+                policy=self.policy,
+                logs=archives.options(self.logs, self._launched(), streams=compat.log_streams()),
+            )
 
     async def _finish(self, outcome: Outcome, *, settled: bool) -> None:
         from airflow_k8s_bigdata.runs import flow
@@ -340,7 +359,7 @@ class WorkloadOperator(compat.BaseOperator):
         from airflow_k8s_bigdata.triggers.run import RunTrigger
 
         trigger = RunTrigger.of(
-            self._launched(), workload, policy=self.policy, kubernetes_conn_id=self.kubernetes_conn_id
+            self._launched(), workload, policy=self.policy, kubernetes_conn_id=self.kubernetes_conn_id, logs=self.logs
         )
         self._defer_to(trigger, context, "resume", {"remakes": remakes})
 
@@ -389,8 +408,8 @@ class WorkloadOperator(compat.BaseOperator):
         return self._handle
 
     @property
-    def _sink(self) -> LoggerSink:
-        from airflow_k8s_bigdata.runs.sinks import LoggerSink
+    def _sink(self) -> TaskSink:
+        from airflow_k8s_bigdata.hooks.tasklogs import TaskSink
 
         logger: logging.Logger = self.log  # type: ignore[assignment]
-        return LoggerSink(logger)
+        return TaskSink(logger, self._identity)

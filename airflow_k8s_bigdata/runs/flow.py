@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from airflow_k8s_bigdata import errors
@@ -18,7 +18,6 @@ from airflow_k8s_bigdata.kube import watching
 from airflow_k8s_bigdata.kube.api import Api, Object, Sleep
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.objects.loglines import Record
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
 from airflow_k8s_bigdata.runs import adoption, creation, killing, queueing, recording
 from airflow_k8s_bigdata.runs.adoption import End, Found
@@ -26,7 +25,8 @@ from airflow_k8s_bigdata.runs.following import Follower
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State, failure_text
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
-from airflow_k8s_bigdata.runs.sinks import Sink
+from airflow_k8s_bigdata.runs.runlogs import LogOptions
+from airflow_k8s_bigdata.runs.sinks import Silent, Sink
 from airflow_k8s_bigdata.workloads.base import Phase, Workload
 
 LOOKS = 50
@@ -99,12 +99,15 @@ async def follow(
     policy: RunPolicy,
     sleep: Sleep = asyncio.sleep,
     together: bool = False,
+    logs: LogOptions | None = None,
 ) -> Outcome:
     """Wait for the run's end, with the driver's log going to the sink meanwhile.
 
     :param together: many runs of this Airflow are followed over this Api: watch the pods of all of them at once.
+    :param logs: how the logs are read; None: the defaults.
     """
-    return await Follower(api, workload, handle, sink=sink, policy=policy, sleep=sleep, together=together).run()
+    follower = Follower(api, workload, handle, sink=sink, policy=policy, sleep=sleep, together=together, logs=logs)
+    return await follower.run()
 
 
 async def finish(
@@ -179,7 +182,7 @@ def _found(api: Api, workload: Workload, driver: Object) -> Found:
 
 
 async def _report(api: Api, workload: Workload, handle: Handle, *, sink: Sink, policy: RunPolicy) -> None:
-    outcome = await follow(api, workload, handle, sink=_Silent(), policy=policy)
+    outcome = await follow(api, workload, handle, sink=Silent(), policy=policy)
     if outcome.state is not State.SUCCEEDED:
         text = failure_text(outcome)
         sink.note(logging.ERROR, f"an earlier driver of this run failed while nobody watched it.\n{text}")
@@ -189,16 +192,6 @@ async def _report(api: Api, workload: Workload, handle: Handle, *, sink: Sink, p
         sink.note(logging.WARNING, f"the driver is deleted, as its end can't be noted on it: {error}")
         await killing.kill(api, handle)
     await finish(api, handle, outcome, policy=policy, sink=sink)
-
-
-class _Silent:
-    """A sink for a log that only the last lines are wanted of."""
-
-    def note(self, level: int, text: str) -> None:
-        """Nothing."""
-
-    async def records(self, source: str, records: Sequence[Record]) -> None:
-        """Nothing."""
 
 
 async def _clear(api: Api, decision: adoption.Wait, sink: Sink, patience: float) -> None:

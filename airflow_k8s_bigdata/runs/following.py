@@ -6,23 +6,21 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Sequence
 from datetime import datetime
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.kube import logs
 from airflow_k8s_bigdata.kube.api import Api, Sleep
 from airflow_k8s_bigdata.objects import identity, pods, redaction
-from airflow_k8s_bigdata.objects.loglines import Batch
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
 from airflow_k8s_bigdata.runs import hub
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.measuring import Measures
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import RunPolicy
+from airflow_k8s_bigdata.runs.runlogs import LogOptions, RunLogs
 from airflow_k8s_bigdata.runs.sinks import Sink
 from airflow_k8s_bigdata.runs.subscription import Bell, Target
-from airflow_k8s_bigdata.workloads.base import LogSource, Phase, Verdict, Workload
+from airflow_k8s_bigdata.workloads.base import Phase, Verdict, Workload
 
 _NOT_STARTED = frozenset({Phase.SUBMITTED, Phase.QUEUED, Phase.STARTING})
 
@@ -34,8 +32,8 @@ class Follower:
     """
 
     __slots__ = (
-        *("_api", "_workload", "_handle", "_sink", "_policy", "_sleep", "_snapshot", "_news", "_ended", "_hub"),
-        *("_subscription", "_sources", "_log_lines", "_phases", "_said", "_told"),
+        *("_api", "_workload", "_handle", "_sink", "_policy", "_sleep", "_snapshot", "_news", "_hub"),
+        *("_subscription", "_logs", "_log_options", "_phases", "_said", "_told"),
         *("_peak", "_alone", "_measures", "_measuring"),
     )
 
@@ -49,20 +47,20 @@ class Follower:
         policy: RunPolicy,
         sleep: Sleep,
         together: bool = False,
+        logs: LogOptions | None = None,
     ) -> None:
         self._api = api
         self._workload = workload
         self._handle = handle
         self._sink = sink
         self._policy = policy
-        self._sleep = sleep
         self._snapshot = Snapshot(handle.driver, handle.uid)
         self._news = Bell()
-        self._ended: asyncio.Event | None = None
+        self._logs: RunLogs | None = None  # most runs wait for long before they print anything
+        self._log_options = logs or LogOptions()
+        self._sleep = sleep
         self._hub = hub.of(api, sleep=sleep)
         self._subscription = self._hub.join(_target(handle, together), self._news.ring)
-        self._sources: dict[LogSource, asyncio.Task[None]] = {}
-        self._log_lines = 0
         self._phases: list[tuple[Phase, datetime]] = []
         self._said = ""
         self._peak = 0
@@ -76,7 +74,8 @@ class Follower:
         try:
             self._hub.starting(self._subscription)
             verdict = await self._until_terminal()
-            await self._drain()
+            if self._logs is not None:
+                await self._logs.drain()
             if verdict.phase is Phase.FAILED or self._told_to_stop():
                 # What Kubernetes did to the driver stands in events; they also tell an exit code 0 that a program
                 # gave when it was stopped from outside, which is no success.
@@ -85,10 +84,11 @@ class Follower:
             self._say(verdict, last=True)
             return self._outcome(verdict)
         finally:
-            tasks = [*self._sources.values(), *([self._measuring] if self._measuring else [])]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._measuring is not None:
+                self._measuring.cancel()
+                await asyncio.gather(self._measuring, return_exceptions=True)
+            if self._logs is not None:
+                await self._logs.close()
             await hub.leave(self._api, self._subscription)
 
     # News
@@ -144,14 +144,28 @@ class Follower:
             verdict = self._judge()
             self._peak = max(self._peak, verdict.team.running if verdict.team else 0)
             self._say(verdict)
-            self._follow_logs(verdict.logs)
+            self._follow_logs(verdict)
             self._measure(verdict)
-            if self._ended is not None and (verdict.terminal or verdict.phase is Phase.DRAINING):
-                self._ended.set()
             if verdict.terminal:
                 return verdict
             self._choose_events(verdict)
             await self._wait(verdict.deadline)
+
+    def _follow_logs(self, verdict: Verdict) -> None:
+        if verdict.logs and self._logs is None:
+            self._logs = RunLogs(
+                self._api,
+                self._handle,
+                self._snapshot,
+                sink=self._sink,
+                drain_seconds=self._policy.drain_seconds,
+                options=self._log_options,
+                sleep=self._sleep,
+            )
+        if self._logs is not None:
+            self._logs.follow(verdict.logs)
+            if verdict.terminal or verdict.phase is Phase.DRAINING:
+                self._logs.end()
 
     def _judge(self) -> Verdict:
         return self._workload.judge(self._snapshot, self._api.now(), deadlines=self._policy.deadlines)
@@ -194,59 +208,13 @@ class Follower:
             self._measures = Measures()
             self._measuring = asyncio.create_task(self._measures.keep(self._api, self._handle, sleep=self._sleep))
 
-    # Logs
-
-    def _follow_logs(self, sources: Sequence[LogSource]) -> None:
-        if sources and self._ended is None:
-            self._ended = asyncio.Event()
-        for source in sources:
-            if source not in self._sources and self._ended is not None:
-                self._sources[source] = asyncio.create_task(self._follow_log(source, self._ended))
-
-    async def _follow_log(self, source: LogSource, ended: asyncio.Event) -> None:
-        async def emit(batch: Batch) -> None:
-            for record in batch.records:
-                if not record.note:
-                    self._log_lines += record.lines
-                    self._snapshot.add_log(record.shown().splitlines())
-            await self._sink.records(source.container, batch.records)
-
-        await logs.follow(
-            self._api,
-            self._handle.namespace,
-            source,
-            emit=emit,
-            ended=ended,
-            started=self._container_started(source),
-            sleep=self._sleep,
-        )
-
-    def _container_started(self, source: LogSource) -> datetime | None:
-        container = pods.container(self._snapshot.driver or {}, source.container)
-        return container.started if container else None
-
-    async def _drain(self) -> None:
-        if not self._sources:
-            return
-        done, late = await asyncio.wait(self._sources.values(), timeout=self._policy.drain_seconds)
-        for task in done:
-            error = task.exception()
-            if isinstance(error, errors.ClusterError):
-                self._sink.note(logging.WARNING, f"the driver's log is not complete: {error}")
-            elif error is not None:
-                raise error
-        if late:
-            self._sink.note(
-                logging.WARNING,
-                f"the driver's log is not complete: it did not end within {self._policy.drain_seconds:.0f} s",
-            )
-
     # Result
 
     def _outcome(self, verdict: Verdict) -> Outcome:
         failed = verdict.phase is Phase.FAILED
         state = (State.LOST if verdict.lost else State.FAILED) if failed else State.SUCCEEDED
         tail = list(self._snapshot.log_tail)[-self._policy.tail_lines :] if failed else []
+        traceback = self._logs.traceback if failed and self._logs is not None else ()
         secrets = redaction.secret_values(self._snapshot.driver or {})
         return Outcome(
             state=state,
@@ -258,11 +226,12 @@ class Follower:
             seconds=self._seconds_per_phase(),
             diagnosis=verdict.diagnosis,
             log_tail=tuple(redaction.redact(line, secrets) for line in tail),
-            log_lines=self._log_lines,
+            log_lines=self._logs.lines if self._logs is not None else 0,
             never_ran=verdict.never_ran,
             team=None if verdict.team is None else dataclasses.replace(verdict.team, running=0, peak=self._peak),
             spark=self._measures.spark if self._measures else {},
             peak_memory=self._measures.peak_memory if self._measures else {},
+            traceback=tuple(redaction.redact(line, secrets) for line in traceback),
         )
 
     def _seconds_per_phase(self) -> dict[str, float]:

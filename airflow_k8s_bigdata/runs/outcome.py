@@ -35,6 +35,7 @@ class Outcome:
     :param team: see `Team`; None if the workload has none.
     :param spark: how many jobs, stages and tasks Spark counted, by these words; empty if it could not be asked.
     :param peak_memory: the most bytes that a pod was seen to use, by role; empty if that is not known.
+    :param traceback: the last traceback in the driver's log, or the last cause of a Java exception, if it failed.
     """
 
     state: State
@@ -51,11 +52,12 @@ class Outcome:
     team: Team | None = None
     spark: Mapping[str, int] = field(default_factory=dict)
     peak_memory: Mapping[str, int] = field(default_factory=dict)
+    traceback: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
         data = asdict(self)
-        data |= {"state": str(self.state), "log_tail": list(self.log_tail)}
+        data |= {"state": str(self.state), "log_tail": list(self.log_tail), "traceback": list(self.traceback)}
         if self.diagnosis is not None:
             data["diagnosis"] |= {"fault": str(self.diagnosis.fault), "evidence": list(self.diagnosis.evidence)}
         return data
@@ -70,7 +72,7 @@ class Outcome:
         log_tail = tuple(data.get("log_tail") or ())
         team = Team(**data["team"]) if data.get("team") else None
         read = {"state": State(data["state"]), "diagnosis": diagnosis, "log_tail": log_tail, "team": team}
-        return cls(**{**data, **read})
+        return cls(**{**data, **read, "traceback": tuple(data.get("traceback") or ())})
 
     def summary(self) -> dict[str, Any]:
         """What the task returns as XCom: plain values for the tasks that come after."""
@@ -93,6 +95,8 @@ def failure_text(outcome: Outcome) -> str:
         lines = [f"{end}{code}", *diagnoses.summary_lines(outcome.diagnosis)]
     else:
         lines = [f"{end}: {outcome.message}{code}"]
+    if outcome.traceback and "\n".join(outcome.traceback) not in "\n".join(outcome.log_tail):
+        lines += ["The driver's last traceback:", *outcome.traceback]
     if outcome.log_tail:
         lines += ["The driver's last lines:", *outcome.log_tail]
     return "\n".join(lines)

@@ -14,9 +14,10 @@ from typing import Any, Self
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_k8s_bigdata import compat, errors
-from airflow_k8s_bigdata.hooks import kube, tasks
+from airflow_k8s_bigdata.hooks import archives, kube, tasks
 from airflow_k8s_bigdata.runs import flow, killing
 from airflow_k8s_bigdata.runs.handle import Handle
+from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 from airflow_k8s_bigdata.triggers.draining import drained
 from airflow_k8s_bigdata.triggers.logchannel import TriggerSink
@@ -38,6 +39,7 @@ class RunTrigger(BaseTrigger):
     :param workload: `{"class": "module:Name", ...}` with what that class's `from_json` reads.
     :param policy: `RunPolicy.to_json()`.
     :param kubernetes_conn_id: as in the operator.
+    :param logs: `Logs.to_json()`; None: the defaults.
     """
 
     shortest = 10.0
@@ -52,6 +54,7 @@ class RunTrigger(BaseTrigger):
         workload: Mapping[str, Any],
         policy: Mapping[str, Any],
         kubernetes_conn_id: str,
+        logs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         # As text, and what many triggers have in common only once: dicts would take three kilobytes of each.
@@ -59,6 +62,7 @@ class RunTrigger(BaseTrigger):
         self._workload = sys.intern(json.dumps(workload))
         self._policy = sys.intern(json.dumps(policy))
         self.kubernetes_conn_id = kubernetes_conn_id
+        self.logs = logs
 
     @property
     def handle(self) -> Handle:
@@ -66,7 +70,15 @@ class RunTrigger(BaseTrigger):
         return Handle.from_json(json.loads(self._handle))
 
     @classmethod
-    def of(cls, handle: Handle, workload: Workload, *, policy: RunPolicy, kubernetes_conn_id: str) -> Self:
+    def of(
+        cls,
+        handle: Handle,
+        workload: Workload,
+        *,
+        policy: RunPolicy,
+        kubernetes_conn_id: str,
+        logs: Logs | None = None,
+    ) -> Self:
         """The trigger for a run that was launched."""
         kind = type(workload)
         return cls(
@@ -74,6 +86,7 @@ class RunTrigger(BaseTrigger):
             workload={"class": f"{kind.__module__}:{kind.__qualname__}", **workload.to_json()},
             policy=policy.to_json(),
             kubernetes_conn_id=kubernetes_conn_id,
+            logs=(logs or Logs()).to_json(),
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -85,6 +98,7 @@ class RunTrigger(BaseTrigger):
                 "workload": json.loads(self._workload),
                 "policy": json.loads(self._policy),
                 "kubernetes_conn_id": self.kubernetes_conn_id,
+                **({"logs": self.logs} if self.logs is not None else {}),
             },
         )
 
@@ -100,18 +114,22 @@ class RunTrigger(BaseTrigger):
     async def _follow(self) -> dict[str, Any]:
         handle = self.handle
         logger: logging.Logger = self.log  # type: ignore[assignment]
+        sink = TriggerSink(logger, handle.identity)
         try:
             async with kube.connected(self.kubernetes_conn_id) as api:
                 outcome = await flow.follow(
                     api,
                     _workload(self._workload),
                     handle,
-                    sink=TriggerSink(logger),
+                    sink=sink,
                     policy=_policy(self._policy),
                     together=True,
+                    logs=archives.options(Logs.from_json(self.logs), handle, streams=compat.log_streams()),
                 )
         except errors.BigDataError as error:
             return {"handle": handle.to_json(), "error": str(error)}
+        finally:
+            sink.close()
         return {"handle": handle.to_json(), "outcome": outcome.to_json()}
 
     async def on_kill(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ REPOSITORY = Path(__file__).parents[2]
 _JOB = re.compile(r"INFO Job: row ")
 
 
-def measure(folder: Path, kubeconfig: str, pod: str) -> dict[str, Any]:
-    """Start Airflow, let its triggerer read a pod's log with our reader and then with the stock one."""
+def measure(folder: Path, kubeconfig: str, pod: str, peer_pod: str) -> dict[str, Any]:
+    """Start Airflow, let its triggerer read a pod's log with our reader and then another's with the stock one."""
     meeting = folder / "meeting"
     meeting.mkdir(parents=True)
     airflow = Airflow(
@@ -28,6 +29,7 @@ def measure(folder: Path, kubeconfig: str, pod: str) -> dict[str, Any]:
             "PYTHONPATH": str(REPOSITORY),
             "LOGS_BENCHMARK_FOLDER": str(meeting),
             "LOGS_BENCHMARK_POD": json.dumps([kubeconfig, pod]),
+            "LOGS_BENCHMARK_PEER_POD": json.dumps([kubeconfig, peer_pod]),
         },
     )
     airflow.run("db", "migrate")
@@ -60,6 +62,9 @@ def _read(airflow: Airflow, dag_id: str) -> dict[str, float]:
         raise RuntimeError(f"{dag_id} failed:\n{airflow.log_text(dag_id, run, 'read')[-2000:]}")
     event = airflow.xcom(dag_id, run, "read")
     (log,) = (airflow.folder / "logs" / f"dag_id={dag_id}").rglob("*.trigger.*.log")
+    lines, until = 0, ""
     with log.open() as file:
-        lines = sum(len(_JOB.findall(line)) for line in file)
-    return {"lines": lines, "started": event["started"], "until": log.stat().st_mtime}
+        for line in file:
+            if found := _JOB.findall(line):
+                lines, until = lines + len(found), max(until, json.loads(line)["timestamp"])
+    return {"lines": lines, "started": event["started"], "until": datetime.fromisoformat(until).timestamp()}

@@ -14,8 +14,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.kube.logs import follow
+from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.objects.loglines import Batch
-from tests.benchmarks.growing_logs import NAMESPACE, Container
+from airflow_k8s_bigdata.triggers.logchannel import TriggerSink
+from airflow_k8s_bigdata.workloads.base import LogSource
+from tests.benchmarks.growing_logs import NAMESPACE
 
 
 class BenchmarkTrigger(BaseTrigger):
@@ -41,19 +44,21 @@ class FollowTrigger(BenchmarkTrigger):
     """Our reader, into the task's log."""
 
     async def measure(self) -> int:
-        def write(batch: Batch) -> None:
-            for record in batch:
-                self.log.log(record.level, "%s", record.shown())
+        kubeconfig, pod = json.loads(self.about)
+        ended, source = asyncio.Event(), LogSource(pod, "uid", "main")
+        ended.set()
+        ti: Any = self.task_instance
+        sink = TriggerSink(self.log, Identity("benchmark", ti.dag_id, ti.run_id, ti.task_id, try_number=ti.try_number))
 
         async def emit(batch: Batch) -> None:
-            # The triggerer's pipe for logs blocks when it is full: not in the loop that all triggers share.
-            await asyncio.to_thread(write, batch)
+            await sink.records(source, batch.records)
 
-        kubeconfig, pod = json.loads(self.about)
-        ended = asyncio.Event()
-        ended.set()
-        async with Api(kubeconfig_access(kubeconfig)) as api:
-            return (await follow(api, NAMESPACE, Container(pod), emit=emit, ended=ended)).lines
+        try:
+            async with Api(kubeconfig_access(kubeconfig)) as api:
+                cursor = await sink.position(source)
+                return (await follow(api, NAMESPACE, source, emit=emit, ended=ended, cursor=cursor)).lines
+        finally:
+            sink.close()
 
 
 class StockTrigger(BenchmarkTrigger):

@@ -29,7 +29,7 @@ from demo.localkube import LocalKube
 from tests.benchmarks import log_triggerer
 from tests.benchmarks.growing_logs import NAMESPACE, Container, GrowingLogs
 
-POD, SHORT_POD = "prints", "prints-less"
+POD, TRIGGER_POD, TRIGGER_PEER_POD = "prints", "prints-for-triggers", "prints-for-stock"
 LINE = 130
 PRINTING = """
 import sys
@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peer-seconds", type=float, default=20, help="how long the KubernetesPodOperator's reader reads"
     )
     parser.add_argument("--no-triggerer", dest="triggerer", action="store_false", help="leave a real Airflow out")
-    parser.add_argument("--trigger-lines", type=int, default=100_000, help="the log that triggers read")
+    parser.add_argument("--trigger-lines", type=int, default=2_000_000, help="the log that our trigger reads")
+    parser.add_argument("--trigger-peer-lines", type=int, default=20_000, help="the log that the stock trigger reads")
     parser.add_argument("--jobs", type=int, default=0, help="instead, follow so many logs that grow by a line a second")
     parser.add_argument("--seconds", type=float, default=60, help="for how long these grow")
 
@@ -66,8 +67,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             peer = _in_fresh_process(read_with_pod_manager, kubeconfig, arguments.peer_seconds)
             triggered = {}
             if arguments.triggerer:
-                asyncio.run(_print(kubeconfig, SHORT_POD, arguments.trigger_lines))
-                triggered = log_triggerer.measure(Path(folder), kubeconfig, SHORT_POD)
+                asyncio.run(_print(kubeconfig, TRIGGER_POD, arguments.trigger_lines))
+                asyncio.run(_print(kubeconfig, TRIGGER_PEER_POD, arguments.trigger_peer_lines))
+                triggered = log_triggerer.measure(Path(folder), kubeconfig, TRIGGER_POD, TRIGGER_PEER_POD)
         finally:
             cluster.stop()
     return {

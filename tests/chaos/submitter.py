@@ -20,7 +20,7 @@ from airflow_k8s_bigdata.runs import flow
 from airflow_k8s_bigdata.runs.outcome import State
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 from airflow_k8s_bigdata.runs.recording import Record
-from airflow_k8s_bigdata.runs.sinks import Sink
+from airflow_k8s_bigdata.runs.sinks import Silent, Sink
 from tests.chaos.tiny import Tiny
 
 SUCCEEDED, FAILED = 0, 1
@@ -40,14 +40,11 @@ class Task:
         return replace(self, identity=replace(self.identity, try_number=self.identity.try_number + 1))
 
 
-class Printed:
+class Printed(Silent):
     """A sink that prints."""
 
     def note(self, level: int, text: str) -> None:
         print(level, text, flush=True)
-
-    async def records(self, source: str, records: object) -> None:
-        return None
 
 
 def context() -> BaseContext:

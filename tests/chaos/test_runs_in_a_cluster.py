@@ -24,6 +24,7 @@ from airflow_k8s_bigdata.runs import cleaning, flow, killing, recording
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
+from airflow_k8s_bigdata.runs.sinks import Silent
 from tests.chaos.proxy import Proxy
 from tests.chaos.tiny import Tiny
 
@@ -35,16 +36,13 @@ FINALIZER = "tests.example/stuck"
 
 
 @dataclass
-class Noted:
+class Noted(Silent):
     """A sink that remembers the notes."""
 
     notes: list[tuple[int, str]] = field(default_factory=list)
 
     def note(self, level: int, text: str) -> None:
         self.notes.append((level, text))
-
-    async def records(self, source: str, records: object) -> None:
-        return None
 
 
 @dataclass

@@ -17,6 +17,8 @@ from airflow_k8s_bigdata.workloads.base import Manifests, Verdict
 from airflow_k8s_bigdata.workloads.spark import judging
 
 CONTAINER = judging.DRIVER_CONTAINER
+PASSWORD = "hunter22-hunter22"
+"""What every driver has in its environment, and no log may show."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,12 @@ class Tiny:
         prefix = f"{self.name}-{identity.suffix}"
         labels = {**identity.labels(), "spark-app-selector": f"tiny-{identity.suffix}"}
         meta = {"namespace": self.namespace, "annotations": identity.annotations()}
-        container = {"name": CONTAINER, "image": self.image, "command": ["sh", "-c", self.command]}
+        container = {
+            "name": CONTAINER,
+            "image": self.image,
+            "command": ["sh", "-c", self.command],
+            "env": [{"name": "DB_PASSWORD", "value": PASSWORD}],
+        }
         driver = {
             "apiVersion": "v1",
             "kind": "Pod",

@@ -115,6 +115,7 @@ def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "AIRFLOW__K8S_BIGDATA__INSTANCE": f"tests-{secrets.token_hex(4)}",
         "TEST_IMAGE": cluster.image,
         "TEST_UPLOADS": str(folder / "uploads"),
+        "TEST_ARCHIVE": str(folder / "archive"),
         "TEST_SERVICE_ACCOUNT": cluster.service_account,
         "FLIGHTS_FOLDER": str(folder / "flights"),
         "AIRFLOW_CONN_KUBERNETES_DOWN": connection(unreachable(cluster, folder)),

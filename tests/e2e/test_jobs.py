@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from airflow_k8s_bigdata.hooks.archives import ObjectStore
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
+from airflow_k8s_bigdata.objects import logmarks
 from airflow_k8s_bigdata.runs import blocking
+from airflow_k8s_bigdata.runs.archive import content, read_index
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -69,6 +72,43 @@ def test_every_line_of_the_driver_is_in_the_task_log_once_and_in_order(jobs: Any
     lines = jobs.log(f"{mode}_counts").splitlines()
     assert [line for line in lines if line.startswith("line ")] == [f"line {n} of 2000" for n in range(2000)]
     assert "counted 1000" in lines
+
+
+def archived(jobs: Any, task_id: str) -> dict[str, str]:
+    """The logs in the archive of the task's run, by container."""
+    store = ObjectStore(f"file://{jobs.airflow.env['TEST_ARCHIVE']}/jobs/{task_id}/{jobs.xcom(task_id)['driver_pod']}")
+
+    async def read() -> dict[str, str]:
+        index = await read_index(store)
+        assert index is not None
+        texts = {}
+        for log in index.logs.values():
+            texts[f"{log.pod}/{log.container}"] = b"".join([part async for part in content(store, log)]).decode()
+        return texts
+
+    return dict(blocking.run(read()))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_archive_has_the_drivers_log_as_the_task_log_has_it(jobs: Any, mode: str) -> None:
+    shown = [record["event"] for record in jobs.records(f"{mode}_counts") if logmarks.KEY in record]
+    [text] = [text for name, text in archived(jobs, f"{mode}_counts").items() if name.endswith("-kubernetes-driver")]
+    assert text == "\n".join(shown) + "\n"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_archive_has_the_executors_logs(jobs: Any, mode: str) -> None:
+    texts = [text for name, text in archived(jobs, f"{mode}_counts").items() if name.endswith("-executor")]
+    assert 2 <= len(texts) <= jobs.xcom(f"{mode}_counts")["executors_seen"]
+    assert all("Executor: Starting executor ID" in text for text in texts)
+    assert any("Executor: Finished task" in text for text in texts)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_tasks_page_has_a_link_to_the_archive(jobs: Any, mode: str) -> None:
+    path = f"/dags/jobs/dagRuns/{jobs.run_id}/taskInstances/{mode}_counts/links"
+    link = jobs.airflow.get(path)["extra_links"]["Log archive"]
+    assert link.endswith(f"/archive/jobs/{mode}_counts/{jobs.xcom(f'{mode}_counts')['driver_pod']}")
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -14,6 +14,7 @@ from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs import blocking, flow
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
+from airflow_k8s_bigdata.runs.sinks import Silent
 from airflow_k8s_bigdata.workloads.spark import (
     Dependencies,
     Driver,
@@ -63,16 +64,6 @@ TEMPLATE = {
         "volumes": [{"name": "shared", "emptyDir": {}}],
     },
 }
-
-
-class Silent:
-    """A sink for runs whose words nobody reads."""
-
-    def note(self, level: int, text: str) -> None:
-        del level, text
-
-    async def records(self, source: str, records: Any) -> None:
-        del source, records
 
 
 def run(cluster: Any, application: SparkApplication) -> Outcome:

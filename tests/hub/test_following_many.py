@@ -21,6 +21,8 @@ from airflow_k8s_bigdata.runs.following import Follower
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import RunPolicy
+from airflow_k8s_bigdata.runs.sinks import Silent
+from airflow_k8s_bigdata.workloads.base import LogSource
 from airflow_k8s_bigdata.workloads.spark import SparkApplication
 from tests.hub.clusters import INSTANCE, pod
 from tests.kube.podserver import LONG, NAMESPACE, PodServer, Refuse, instant, serving
@@ -31,7 +33,7 @@ HANDLE = Handle(NAMESPACE, f"{RUN}-driver", f"uid-{RUN}-0", "spark-1", IDENTITY)
 MOUNT = 'MountVolume.SetUp failed for volume "keys" : secret "no-such-secret" not found'
 
 
-class Said:
+class Said(Silent):
     """A sink that keeps what it is told."""
 
     def __init__(self) -> None:
@@ -50,7 +52,7 @@ class Said:
                 self._news.clear()
                 await self._news.wait()
 
-    async def records(self, source: str, records: Sequence[Record]) -> None:
+    async def records(self, source: LogSource, records: Sequence[Record]) -> None:
         raise AssertionError(f"no log was asked for, but {source} has {len(records)}")
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from logging import INFO
 from pathlib import Path
 from typing import Any
 
+from airflow_k8s_bigdata.objects.loglevels import LevelReader, Reading
 from airflow_k8s_bigdata.objects.loglines import PREFIX, Batch, Lines
 
 RECORDINGS = Path(os.environ.get("RECORDINGS", Path(__file__).parents[1] / "recordings"))
@@ -43,3 +45,17 @@ def text_of(lines: Iterable[bytes]) -> bytes:
 def raw(batches: Iterable[Batch]) -> bytes:
     """What arrived of it."""
     return b"".join(record.raw() for batch in batches for record in batch.records)
+
+
+def groups(lines: Lines) -> list[tuple[int, list[bytes]]]:
+    """The records that lines make up, each with its level."""
+    reading = Reading()
+    LevelReader().read(lines, 0, reading)
+    changes, level = dict(reading.changes), INFO
+    found: list[tuple[int, list[bytes]]] = []
+    for index, line in enumerate(lines):
+        level = changes.get(index, level)
+        if index not in reading.joined:
+            found.append((level, []))
+        found[-1][1].append(line[PREFIX:])
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from logdata import raw, stamped, text_of
@@ -131,6 +131,22 @@ async def test_a_log_that_begins_long_after_the_containers_start_is_told() -> No
     heard, result, _ = await finished(started=datetime(2026, 11, 23, 15, tzinfo=UTC))
     assert [gap.reason for gap in result.gaps] == [LATE]
     assert heard.text == text_of(LINES)
+
+
+@pytest.mark.parametrize("minutes", [-5, 5])
+async def test_50_a_clock_that_is_minutes_off_makes_no_gap(minutes: int) -> None:
+    began = datetime(2026, 11, 23, 16, tzinfo=UTC) + timedelta(minutes=minutes)
+    lines = [stamped(number, b"line %d" % number) for number in range(100)]
+    shifted = [began.strftime("%Y-%m-%dT%H:%M").encode() + line[16:] for line in lines]
+    server, heard, ended = LogServer(), Heard(), asyncio.Event()
+    server.write(*shifted)
+    server.end()
+    ended.set()
+    async with serving(server) as api:
+        result = await follow(
+            api, "etl", Driver(), emit=heard, ended=ended, started=began, patience=HURRIED, sleep=quickly
+        )
+    assert (heard.text, result.gaps) == (text_of(shifted), ())
 
 
 async def test_a_log_that_was_rotated_on_every_cut_tells_each_gap() -> None:

@@ -7,10 +7,10 @@ from logging import CRITICAL, DEBUG, ERROR, INFO, WARNING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from logdata import recorded_driver_logs, stamped
+from logdata import groups, recorded_driver_logs, stamped
 
 from airflow_k8s_bigdata.objects.loglevels import LevelReader, Reading
-from airflow_k8s_bigdata.objects.loglines import PREFIX, Lines
+from airflow_k8s_bigdata.objects.loglines import Lines
 
 DRIVER_LOGS = recorded_driver_logs()
 
@@ -88,20 +88,6 @@ GROUP = [
     b"    +------------------------------------",
 ]
 TRACES = [CHAINED, JAVA, LOGGED, PYTHON_LOGGED, GROUP]
-
-
-def groups(lines: Lines) -> list[tuple[int, list[bytes]]]:
-    """The records that lines make up, each with its level."""
-    reading = Reading()
-    LevelReader().read(lines, 0, reading)
-    changes, level = dict(reading.changes), INFO
-    found: list[tuple[int, list[bytes]]] = []
-    for index, line in enumerate(lines):
-        level = changes.get(index, level)
-        if index not in reading.joined:
-            found.append((level, []))
-        found[-1][1].append(line[PREFIX:])
-    return found
 
 
 def at_once(texts: list[bytes]) -> Lines:

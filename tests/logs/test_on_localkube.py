@@ -15,7 +15,7 @@ from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.kube.logs import Followed, follow
 from airflow_k8s_bigdata.kube.watching import Changed, Listed, keep
 from airflow_k8s_bigdata.objects.loglines import Cursor
-from tests.localkube.api_support import running_localkube
+from tests.localkube.api_support import LocalKube, running_localkube
 
 NAMESPACE = "etl"
 ODD = r"""
@@ -28,6 +28,14 @@ for number in range(20):
 out.write(b"caf\xe9\x00\n\r[Stage 0:> (0 + 1) / 2]\r[Stage 0:=>(1 + 1) / 2]\n")
 out.write(b"x" * 10_000_000 + b"\nlast, cut sho")
 """
+COUNTING = """
+import time
+for number in range(30_000):
+    print(number, flush=True)
+    if number % 1000 == 0:
+        time.sleep(0.1)
+"""
+ROTATED = {"namespace": NAMESPACE, "pod": "rotated"}
 PRINTED = (
     b"".join(b"line %d\n\n" % number for number in range(20))
     + b"caf\xe9\x00\n\r[Stage 0:> (0 + 1) / 2]\r[Stage 0:=>(1 + 1) / 2]\n"
@@ -38,14 +46,19 @@ PRINTED = (
 
 
 @pytest.fixture(scope="module")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with running_localkube(tmp_path_factory.mktemp("cluster") / "localkube", "--namespace", NAMESPACE) as kube:
-        yield kube.kubeconfig
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKube]:
+    with running_localkube(tmp_path_factory.mktemp("cluster") / "localkube", "--namespace", NAMESPACE) as running:
+        yield running
 
 
-async def printing(api: Api, name: str) -> Driver:
+@pytest.fixture
+def kubeconfig(kube: LocalKube) -> Path:
+    return kube.kubeconfig
+
+
+async def printing(api: Api, name: str, program: str = ODD) -> Driver:
     """Start a pod that prints odd things."""
-    container = {"name": "driver", "image": "python:3", "command": ["python3", "-c", ODD]}
+    container = {"name": "driver", "image": "python:3", "command": ["python3", "-c", program]}
     spec = {"restartPolicy": "Never", "containers": [container]}
     await api.create(
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
@@ -75,6 +88,26 @@ async def test_a_process_is_heard_from_its_start_to_its_last_byte(kubeconfig: Pa
         heard = Heard()
         result = await followed(api, await printing(api, "odd"), heard)
     assert heard.text == PRINTED
+    assert result.gaps == ()
+
+
+async def test_44_a_log_that_is_rotated_again_and_again_is_heard_whole(kube: LocalKube) -> None:
+    token = (kube.data_dir / "keys" / "admin-token").read_text()
+
+    async def rotate() -> int:
+        answers = []
+        for _ in range(8):
+            await asyncio.sleep(0.25)
+            path = "/localkube/logs/rotate"
+            answers.append(await asyncio.to_thread(kube.request, "POST", path, ROTATED, token=token))
+        return sum(answer.ok for answer in answers)
+
+    async with Api(kubeconfig_access(str(kube.kubeconfig))) as api:
+        heard, source = Heard(), await printing(api, "rotated", COUNTING)
+        rotating = asyncio.create_task(rotate())
+        result = await followed(api, source, heard)
+        assert await rotating > 2
+    assert heard.text == b"".join(b"%d\n" % number for number in range(30_000))
     assert result.gaps == ()
 
 

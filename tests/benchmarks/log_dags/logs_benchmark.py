@@ -9,11 +9,11 @@ from airflow.sdk import DAG
 from tests.benchmarks.log_triggers import DeferringOperator, FollowTrigger, LagTrigger, StockTrigger
 
 FOLDER = os.environ["LOGS_BENCHMARK_FOLDER"]
-POD = os.environ["LOGS_BENCHMARK_POD"]
+POD, PEER_POD = os.environ["LOGS_BENCHMARK_POD"], os.environ["LOGS_BENCHMARK_PEER_POD"]
 
 with DAG("logs_follow", schedule=None):
     DeferringOperator(task_id="read", trigger=FollowTrigger(POD))
 with DAG("logs_stock", schedule=None):
-    DeferringOperator(task_id="read", trigger=StockTrigger(POD))
+    DeferringOperator(task_id="read", trigger=StockTrigger(PEER_POD))
 with DAG("logs_lag", schedule=None):
     DeferringOperator(task_id="lag", trigger=LagTrigger(FOLDER))

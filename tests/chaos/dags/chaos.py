@@ -9,6 +9,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from airflow_k8s_bigdata.operators.cleanup import SparkCleanupOperator
+from airflow_k8s_bigdata.operators.logs import SparkDriverLogsOperator
 from airflow_k8s_bigdata.runs.policy import OnWorkerStop, RunPolicy
 from tests.chaos.operator import TinyOperator
 from tests.chaos.tiny import Tiny
@@ -34,6 +35,12 @@ def dag(dag_id: str, *, retries: int = 3, run_limit: timedelta | None = None, **
 
 with DAG("clean", schedule=None, catchup=False):
     SparkCleanupOperator(task_id="task", namespace=NAMESPACE, abandoned_after=timedelta())
+
+with DAG("collect", schedule=None, catchup=False):
+    SparkDriverLogsOperator(task_id="task", selector=COMMAND, namespace=NAMESPACE)
+
+with DAG("collect_archived", schedule=None, catchup=False):
+    SparkDriverLogsOperator(task_id="task", driver="long-gone", archive=COMMAND, namespace=NAMESPACE)
 
 dag("sync")
 dag("sync_once", retries=0)

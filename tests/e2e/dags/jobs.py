@@ -8,6 +8,7 @@ from pathlib import Path
 from airflow.sdk import DAG
 
 from airflow_k8s_bigdata.operators.spark import SparkDriverOperator
+from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.workloads.spark import Driver, Executor, SparkApplication
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -35,7 +36,10 @@ with DAG("jobs", schedule=None, catchup=False, max_active_tasks=2):
     for mode in ("sync", "deferred"):
         deferrable = mode == "deferred"
         SparkDriverOperator(
-            task_id=f"{mode}_counts", application=application("counts.py", "2000"), deferrable=deferrable
+            task_id=f"{mode}_counts",
+            application=application("counts.py", "2000"),
+            deferrable=deferrable,
+            logs=Logs(archive=f"file://{os.environ['TEST_ARCHIVE']}/{{dag_id}}/{{task_id}}", executors="all"),
         )
         SparkDriverOperator(task_id=f"{mode}_raises", application=application("raises.py"), deferrable=deferrable)
         SparkDriverOperator(

@@ -1,0 +1,118 @@
+"""The driver's log in the log of a real Airflow's task: every line once, whoever dies. Section D, 5, 10, 43, 52."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_k8s_bigdata.hooks.archives import ObjectStore
+from airflow_k8s_bigdata.objects import logmarks
+from airflow_k8s_bigdata.objects.loglines import Batch, Cursor, Record
+from airflow_k8s_bigdata.runs.archive import Archive
+from airflow_k8s_bigdata.workloads.base import LogSource
+from demo.airflow import COMPONENTS, Airflow
+from demo.processes import Child
+from tests.chaos.runs_of_airflow import TASK, Begin, Run
+from tests.chaos.tiny import PASSWORD
+from tests.chaos.waiting import wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+LINES = 2400
+PRINTING = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; [ $((i % 200)) = 0 ] && sleep 1; done; exit 0"
+COLLECTED = {"driver": "long-gone", "source": "archive", "lines": 3, "gaps": []}
+PRINTED = [f"line {number}" for number in range(1, LINES + 1)]
+
+
+def driver_lines(run: Run, *tries: int) -> list[str]:
+    """What the task's logs have of the driver's, as Airflow shows them."""
+    records = [record for number in tries for record in run.airflow.log(run.dag_id, run.run_id, TASK, number)]
+    return [line for record in records if logmarks.KEY in record for line in record["event"].split("\n")]
+
+
+def until_lines(run: Run, count: int, *tries: int) -> None:
+    wait_for(lambda: len(driver_lines(run, *tries)) >= count, 120, lambda: f"{len(driver_lines(run, *tries))} lines")
+
+
+@pytest.fixture
+def kill_triggerer(airflow: Airflow) -> Callable[[], None]:
+    """SIGKILL, and another one."""
+
+    def kill() -> None:
+        os.killpg(airflow.children["triggerer"].pid, signal.SIGKILL)
+        airflow.children["triggerer"].stop()
+        command = [sys.executable, "-m", "airflow", *COMPONENTS["triggerer"]]
+        airflow.children["triggerer"] = Child(
+            "triggerer", command, env=airflow.env, log=airflow.folder / "triggerer.log"
+        )
+
+    return kill
+
+
+def test_10_a_triggerer_that_is_killed_twice_loses_and_repeats_no_line(
+    begin: Begin, kill_triggerer: Callable[[], None]
+) -> None:
+    run = begin("deferred", PRINTING).running()
+    for count in (300, 1200):
+        until_lines(run, count, 1)
+        kill_triggerer()
+    assert run.until("success", "failed", seconds=300) == "success"
+    assert driver_lines(run, 1) == PRINTED
+
+
+def test_5_a_worker_that_is_killed_leaves_the_rest_of_the_log_to_the_next_try(begin: Begin) -> None:
+    run = begin("sync", PRINTING).running()
+    until_lines(run, 400, 1)
+    run.signal_worker(signal.SIGKILL)
+    assert run.until("success", "failed", seconds=300) == "success"
+    assert run.instance()["try_number"] == 2
+    assert driver_lines(run, 1, 2) == PRINTED
+
+
+@pytest.mark.parametrize("dag_id", ["sync", "deferred"])
+def test_52_secrets_of_the_application_are_hidden_in_its_log(begin: Begin, dag_id: str) -> None:
+    run = begin(dag_id, f"echo the token is {PASSWORD}; echo $DB_PASSWORD")
+    assert run.until("success", "failed", seconds=120) == "success"
+    assert driver_lines(run, 1) == ["the token is ***", "***"]
+
+
+def test_43_a_storm_of_lines_comes_whole_through_the_triggerer(begin: Begin) -> None:
+    run = begin("deferred", "seq 1 1000000")
+    assert run.until("success", "failed", seconds=300) == "success"
+    assert total(run) == (1_000_000, "1", "1000000")
+
+
+def test_a_task_of_its_own_collects_the_log_of_a_driver_that_lives(begin: Begin) -> None:
+    driver = begin("sync", "echo one; sleep 5; echo two").running()
+    run = begin("collect", f"airflow-k8s-bigdata/run={driver.key},spark-role=driver")
+    assert run.until("success", "failed", seconds=120) == "success"
+    assert driver_lines(run, 1) == ["one", "two"]
+    assert driver.until("success", "failed", seconds=120) == "success"
+
+
+def test_a_task_of_its_own_collects_the_log_of_a_driver_that_is_gone(begin: Begin, tmp_path: Path) -> None:
+    folder = f"file://{tmp_path}/long-gone"
+    asyncio.run(archive(folder))
+    run = begin("collect_archived", folder)
+    assert run.until("success", "failed", seconds=120) == "success"
+    assert run.airflow.xcom(run.dag_id, run.run_id, TASK) == COLLECTED
+    assert "26/09/13 10:11:12 ERROR Executor: boom\n\tat a.B.c(B.java:1)" in run.log()
+
+
+async def archive(folder: str) -> None:
+    log = await Archive(ObjectStore(folder), {"driver": "long-gone"}).log(LogSource("long-gone", "uid-1", "main"))
+    text = "one\n26/09/13 10:11:12 ERROR Executor: boom\n\tat a.B.c(B.java:1)"
+    await log.take(Batch((Record(20, text, "2026-11-23T16:29:56.621761569Z", 3),), Cursor()))
+    await log.finish()
+
+
+def total(run: Run) -> tuple[int, Any, Any]:
+    lines = driver_lines(run, 1)
+    return len(lines), lines[0], lines[-1]
