@@ -41,7 +41,7 @@ class Run:
     def state(self) -> str | None:
         return self.instance()["state"]
 
-    def until(self, *states: str, seconds: float = 60) -> str:
+    def until(self, *states: str, seconds: float = 240) -> str:
         return str(wait_for(lambda: self.state() in states and self.state(), seconds, lambda: f"is {self.state()}"))
 
     def triggerer(self) -> int | None:
@@ -97,10 +97,10 @@ class Run:
 
     def followed_by_trigger(self) -> Run:
         """Wait until a triggerer follows the driver."""
-        wait_for(lambda: self.state() == "deferred" and "driver running" in self.log(), 60)
+        wait_for(lambda: self.state() == "deferred" and "driver running" in self.log(), 240)
         return self
 
-    def until_none_lives(self, seconds: float = 10) -> None:
+    def until_none_lives(self, seconds: float = 120) -> None:
         wait_for(lambda: not self.live(), seconds, lambda: f"alive: {self.live()}")
 
     @property

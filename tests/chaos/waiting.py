@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30, state: Callable[[], str] = lambda: "") -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 240, state: Callable[[], str] = lambda: "") -> Any:
     """The first true value of a condition that is asked again and again; `state` tells how it stood in the end."""
     end = time.monotonic() + seconds
     while not (value := condition()):
