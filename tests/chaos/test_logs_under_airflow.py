@@ -1,4 +1,4 @@
-"""The driver's log in the log of a real Airflow's task: every line once, whoever dies. Section D, 5, 10, 43, 52."""
+"""The driver's log in the log of a real Airflow's task: every line once, whoever dies. Scenarios 5, 10, 43, 52."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.chaos.runs_of_airflow import TASK, Begin, Run
 from tests.chaos.tiny import PASSWORD
 from tests.chaos.waiting import wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 LINES = 2400
 PRINTING = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; [ $((i % 200)) = 0 ] && sleep 1; done; exit 0"
