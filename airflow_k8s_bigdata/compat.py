@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
@@ -34,6 +33,9 @@ try:
     from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 except ImportError:  # before Airflow 3.3 a task's exception alone decides about retries
     RetryDecision = RetryPolicy = object  # type: ignore[assignment,misc]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 HAS_RETRY_POLICIES = RetryPolicy is not object
 """Whether a task may have a `retry_policy`."""
@@ -108,12 +110,23 @@ def mask_secrets(values: Collection[str]) -> None:
     mask_secret(list(values))
 
 
+async def in_triggerer(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Make a call that asks Airflow's supervisor, from the triggerer's loop.
+
+    In a thread of asgiref's, which finds the loop that reads the channel again. Before Airflow 3.3, a second loop that
+    reads it ends the triggerer.
+    """
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(call, thread_sensitive=False)(*args, **kwargs)
+
+
 async def mask_secrets_async(values: Collection[str]) -> None:
     """The same in the triggerer's loop."""
     try:
         from airflow.sdk.log import amask_secret
     except ImportError:  # before Airflow 3.3
-        await asyncio.to_thread(mask_secrets, values)
+        await in_triggerer(mask_secrets, values)
     else:
         await amask_secret(list(values))
 

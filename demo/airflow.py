@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -10,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -104,6 +105,16 @@ class Airflow:
             command = [sys.executable, "-m", "airflow", *COMPONENTS[name]]
             self.children[name] = Child(name, command, env=self.env, log=self.folder / f"{name}.log")
         wait_until("Airflow's API", self._answers, seconds=120, children=list(self.children.values()))
+
+    @contextlib.contextmanager
+    def running(self, *components: str) -> Iterator[Self]:
+        """Its database made and the components (none named: all) up; behind it, all that was started has ended."""
+        try:
+            self.run("db", "migrate")
+            self.start(*components)
+            yield self
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """End everything that was started."""

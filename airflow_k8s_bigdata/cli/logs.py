@@ -71,7 +71,7 @@ class Printed(Silent):
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        self._secrets: Collection[str] = ()
+        self._secrets: Sequence[bytes] = ()
 
     def note(self, level: int, text: str) -> None:
         """To stderr."""
@@ -85,25 +85,18 @@ class Printed(Silent):
             if record.note:
                 click.echo(record.text, err=True)
             else:
-                self._out.write(without(self._secrets, record.raw()))
+                self._out.write(redaction.conceal(record.raw(), self._secrets))
         self._out.flush()
 
     async def conceal(self, values: Collection[str]) -> None:
         """Print *** for them."""
-        self._secrets = values
-
-
-def without(secrets: Collection[str], data: bytes) -> bytes:
-    """The bytes with *** for each secret."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        data = data.replace(secret.encode(), redaction.HIDDEN.encode())
-    return data
+        self._secrets = redaction.longest_first(values)
 
 
 async def _print_now(api: Api, driver: Object, *, executors: bool) -> None:
     """What there is now, one container after the other."""
     namespace, name = str(driver["metadata"]["namespace"]), pods.name_of(driver)
-    secrets = await concealing.secret_values(api, namespace, name)
+    secrets = redaction.longest_first(await concealing.secret_values(api, namespace, name))
     await _copy(api, driver, driver_container(driver), b"", secrets)
     application = (driver["metadata"].get("labels") or {}).get(APPLICATION)
     if not executors or not application:
@@ -113,7 +106,7 @@ async def _print_now(api: Api, driver: Object, *, executors: bool) -> None:
         await _copy(api, pod, executorpods.container_of(pod), f"[{pods.name_of(pod)}] ".encode(), secrets)
 
 
-async def _copy(api: Api, pod: Object, container: str, label: bytes, secrets: Collection[str]) -> None:
+async def _copy(api: Api, pod: Object, container: str, label: bytes, secrets: Sequence[bytes]) -> None:
     namespace, name = str(pod["metadata"]["namespace"]), pods.name_of(pod)
     path, params = paths.of("Pod", namespace, name) + "/log", {"container": container, "timestamps": "true"}
     feed = LineFeed(Cursor())
@@ -123,14 +116,14 @@ async def _copy(api: Api, pod: Object, container: str, label: bytes, secrets: Co
     _print(feed.end(), label, secrets)
 
 
-def _print(items: Sequence[Lines | Piece], label: bytes, secrets: Collection[str]) -> None:
+def _print(items: Sequence[Lines | Piece], label: bytes, secrets: Sequence[bytes]) -> None:
     """Whole lines, so that no secret comes in two."""
     for item in items:
         if isinstance(item, Piece):
             text = (b"" if item.offset else label) + item.text + (b"\n" if item.finished else b"")
         else:
             text = b"".join([label + line[PREFIX:] + b"\n" for line in item])
-        sys.stdout.buffer.write(without(secrets, text))
+        sys.stdout.buffer.write(redaction.conceal(text, secrets))
     sys.stdout.buffer.flush()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import uploads
 from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.runs.runlogs import LogOptions
@@ -87,9 +87,9 @@ class ObjectStore:
         return uploads.path_of(f"{self._folder}/{name}", field="logs.archive")
 
 
-def options(logs: Logs, handle: Handle, *, streams: int) -> LogOptions:
+def options(logs: Logs, handle: Handle) -> LogOptions:
     """How the logs of that run are read and kept."""
-    folder = logs.folder(handle)
+    streams, folder = compat.log_streams(), logs.folder(handle)
     if folder is None:
         return LogOptions(streams=streams)
     from airflow_k8s_bigdata.runs.archive import Archive

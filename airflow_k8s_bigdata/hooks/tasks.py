@@ -61,13 +61,8 @@ def state_of(identity: Identity) -> str | None:
 
 
 async def state_of_async(identity: Identity) -> str | None:
-    """The same in the triggerer's loop, whose channel to its supervisor asgiref's threads find again and others break.
-
-    (In Airflow before 3.3, two loops that read this channel end the triggerer.)
-    """
-    from asgiref.sync import sync_to_async
-
-    return await sync_to_async(state_of, thread_sensitive=False)(identity)
+    """The same in the triggerer's loop."""
+    return await compat.in_triggerer(state_of, identity)
 
 
 class Store:

@@ -76,17 +76,16 @@ class WorkloadOperator(compat.BaseOperator):
             self.retry_policy = retrying.BigDataRetryPolicy(self.retry_on)
         self.kubernetes_conn_id = kubernetes_conn_id
         self.namespace = namespace
-        self.deferrable = (
-            compat.conf.getboolean("operators", "default_deferrable", fallback=False)
-            if deferrable is None
-            else deferrable
-        )
+        default = compat.conf.getboolean("operators", "default_deferrable", fallback=False)
+        self.deferrable = default if deferrable is None else deferrable
         self.policy = (policy or RunPolicy()).checked()
         self.logs = logs or Logs()
         self._cluster: kube.Cluster | None = None
         self._identity: Identity | None = None
         self._namespace: str | None = None
         self._handle: Handle | None = None
+        self._remakes = 0
+        self._waiting: Waiting | None = None
         self._runner = blocking.Runner()
         self._active = False
         self._concluding = False
@@ -101,12 +100,16 @@ class WorkloadOperator(compat.BaseOperator):
     async def prepare(self, workload: Workload, identity: Identity) -> None:
         """Make what the run needs before its driver is created; nothing unless a subclass says so."""
 
+    async def discard(self, identity: Identity) -> None:
+        """Remove what `prepare` made, once the run has ended."""
+
+    def secrets(self) -> Collection[str]:
+        """Values that no message may show; none unless a subclass knows some."""
+        return ()
+
     def log_archive_address(self) -> str:
         """Where a browser finds the archive of the run's logs; "" for nowhere, or before there is a run."""
         return self.logs.address(self._handle) if self._handle is not None else ""
-
-    async def discard(self, identity: Identity) -> None:
-        """Remove what `prepare` made, once the run has ended."""
 
     # Airflow's side
 
@@ -127,7 +130,7 @@ class WorkloadOperator(compat.BaseOperator):
 
     def resume(self, context: Context, event: dict[str, Any], remakes: int = 0) -> Any:
         """Go on after the trigger has seen the end, or could not follow the run."""
-        return self._attempt(lambda: self._resumed(context, event, remakes))
+        return self._attempt(lambda: self._resumed(context, event), remakes=remakes)
 
     def launch_again(self, context: Context, event: dict[str, Any], waiting: dict[str, Any], remakes: int = 0) -> Any:
         """Try again what a quota had no room for."""
@@ -135,7 +138,7 @@ class WorkloadOperator(compat.BaseOperator):
 
         del event
         waited = queueing.Waiting.from_json(waiting)
-        return self._attempt(lambda: self._run(context, deferrable=True, remakes=remakes, waiting=waited))
+        return self._attempt(lambda: self._run(context, deferrable=True), remakes=remakes, waiting=waited)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Airflow's entry after a deferral, extended: a trigger that failed does not leave its driver alone."""
@@ -160,9 +163,9 @@ class WorkloadOperator(compat.BaseOperator):
 
     # One attempt
 
-    def _attempt(self, step: Callable[[], Any]) -> Any:
+    def _attempt(self, step: Callable[[], Any], *, remakes: int = 0, waiting: Waiting | None = None) -> Any:
         with retrying.PlainErrors(self._failure):
-            self._active = True
+            self._active, self._remakes, self._waiting = True, remakes, waiting
             try:
                 return step()
             except blocking.Interrupted:
@@ -172,14 +175,10 @@ class WorkloadOperator(compat.BaseOperator):
             finally:
                 self._active = False
 
-    def secrets(self) -> Collection[str]:
-        """Values that no message may show; none unless a subclass knows some."""
-        return ()
-
     def _failure(self, error: errors.BigDataError) -> Exception:
         return retrying.failure(error, retry_on=self.retry_on, for_good=self._decides, secrets=self.secrets())
 
-    def _run(self, context: Context, *, deferrable: bool, remakes: int = 0, waiting: Waiting | None = None) -> Any:
+    def _run(self, context: Context, *, deferrable: bool) -> Any:
         identity = self._look_up(context)
         self.logs = self.logs.checked()
         workload, namespace = self.workload(self._cluster_in_use().namespace)
@@ -196,38 +195,38 @@ class WorkloadOperator(compat.BaseOperator):
             except errors.QuotaExceeded as refusal:
                 if not deferrable:
                     raise
-                self._defer_for_quota(context, refusal, namespace, waiting, remakes)
+                self._defer_for_quota(context, refusal, namespace)
             if not self._handle.adopted:
                 self._refuse_if_not_wanted(identity)
             if deferrable:
-                self._defer(workload, context, remakes)
+                self._defer(workload, context)
             outcome = self._runner.run(self._follow(workload))
-            if not self._is_made_again(outcome, remakes):
+            if not self._is_made_again(outcome):
                 return self._conclude(context, outcome)
-            remakes += 1
 
-    def _resumed(self, context: Context, event: dict[str, Any], remakes: int) -> Any:
+    def _resumed(self, context: Context, event: dict[str, Any]) -> Any:
         from airflow_k8s_bigdata.runs.handle import Handle
         from airflow_k8s_bigdata.runs.outcome import Outcome
 
         self._look_up(context)
         if "error" in event:
             self.log.warning("the trigger could not follow the run, so this worker does: %s", event["error"])
-            return self._run(context, deferrable=False, remakes=remakes)
+            return self._run(context, deferrable=False)
         self._handle = Handle.from_json(event["handle"])
         outcome = Outcome.from_json(event["outcome"])
-        if self._is_made_again(outcome, remakes):
-            return self._run(context, deferrable=True, remakes=remakes + 1)
+        if self._is_made_again(outcome):
+            return self._run(context, deferrable=True)
         return self._conclude(context, outcome)
 
-    def _is_made_again(self, outcome: Outcome, remakes: int) -> bool:
+    def _is_made_again(self, outcome: Outcome) -> bool:
         """Whether the driver never ran through the cluster's fault and may be made again; the old one is put away.
 
         Here, not in the trigger, which has not what a driver is made of: that may hold secrets.
         """
-        if not outcome.never_ran or remakes >= self.policy.remakes:
+        if not outcome.never_ran or self._remakes >= self.policy.remakes:
             return False
-        number = f"{remakes + 1} of {self.policy.remakes}"
+        self._remakes += 1
+        number = f"{self._remakes} of {self.policy.remakes}"
         self.log.warning("%s. It had never started, so it is made again (%s)", outcome.message, number)
         blocking.run(self._finish(outcome, settled=False))
         self._handle = None
@@ -235,6 +234,7 @@ class WorkloadOperator(compat.BaseOperator):
 
     def _conclude(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Record, clean up, and give the result. No signal stops it any more: what the run came to is known."""
+        from airflow_k8s_bigdata.runs import flow, resultpage
         from airflow_k8s_bigdata.runs.outcome import State, failure_text
         from airflow_k8s_bigdata.runs.recording import Record
 
@@ -242,16 +242,12 @@ class WorkloadOperator(compat.BaseOperator):
         succeeded = outcome.state is State.SUCCEEDED
         settled = succeeded and tasks.Store(context).write(Record(self._launched(), outcome))
         blocking.run(self._finish(outcome, settled=settled))
-        self.log.info("%s", self._result(outcome, settled=settled))
+        kept = flow.keeps(self.policy, outcome, settled=settled)
+        self.log.info("%s", resultpage.page(self._launched(), outcome, kept=kept))
         if succeeded:
             return outcome.summary()
         category = outcome.diagnosis.category if outcome.diagnosis else str(outcome.state)
         raise errors.RunFailed(failure_text(outcome), category=category, exit_code=outcome.exit_code)
-
-    def _result(self, outcome: Outcome, *, settled: bool) -> str:
-        from airflow_k8s_bigdata.runs import flow, resultpage
-
-        return resultpage.page(self._launched(), outcome, kept=flow.keeps(self.policy, outcome, settled=settled))
 
     def _look_up(self, context: Context) -> Identity:
         self._identity = tasks.identity_of(context)
@@ -329,15 +325,10 @@ class WorkloadOperator(compat.BaseOperator):
         from airflow_k8s_bigdata.hooks import archives
         from airflow_k8s_bigdata.runs import flow
 
+        handle = self._launched()
+        logs = archives.options(self.logs, handle)
         async with self._api() as api:
-            return await flow.follow(
-                api,
-                workload,
-                self._launched(),
-                sink=self._sink,
-                policy=self.policy,
-                logs=archives.options(self.logs, self._launched(), streams=compat.log_streams()),
-            )
+            return await flow.follow(api, workload, handle, sink=self._sink, policy=self.policy, logs=logs)
 
     async def _finish(self, outcome: Outcome, *, settled: bool) -> None:
         from airflow_k8s_bigdata.runs import flow
@@ -355,34 +346,27 @@ class WorkloadOperator(compat.BaseOperator):
             await killing.kill(api, self._handle, within=within)
             return [self._handle.driver]
 
-    def _defer(self, workload: Workload, context: Context, remakes: int) -> NoReturn:
+    def _defer(self, workload: Workload, context: Context) -> NoReturn:
         from airflow_k8s_bigdata.triggers.run import RunTrigger
 
         trigger = RunTrigger.of(
             self._launched(), workload, policy=self.policy, kubernetes_conn_id=self.kubernetes_conn_id, logs=self.logs
         )
-        self._defer_to(trigger, context, "resume", {"remakes": remakes})
+        self._defer_to(trigger, context, "resume")
 
-    def _defer_for_quota(
-        self,
-        context: Context,
-        refusal: errors.QuotaExceeded,
-        namespace: str,
-        waiting: Waiting | None,
-        remakes: int,
-    ) -> NoReturn:
+    def _defer_for_quota(self, context: Context, refusal: errors.QuotaExceeded, namespace: str) -> NoReturn:
         from airflow_k8s_bigdata.runs import queueing
         from airflow_k8s_bigdata.triggers.quota import QuotaTrigger
 
         now = datetime.now(UTC)
-        waiting = (waiting or queueing.Waiting(now)).say(refusal, self._sink)
+        waiting = (self._waiting or queueing.Waiting(now)).say(refusal, self._sink)
         waiting.give_up_after(self.policy.deadlines.queued, refusal, now)
         trigger = QuotaTrigger.of(
             refusal, namespace, within=waiting.pause(self.policy.deadlines.queued, now), conn_id=self.kubernetes_conn_id
         )
-        self._defer_to(trigger, context, "launch_again", {"waiting": waiting.to_json(), "remakes": remakes})
+        self._defer_to(trigger, context, "launch_again", waiting=waiting.to_json())
 
-    def _defer_to(self, trigger: BaseTrigger, context: Context, method: str, kwargs: dict[str, Any]) -> NoReturn:
+    def _defer_to(self, trigger: BaseTrigger, context: Context, method: str, **kwargs: Any) -> NoReturn:
         timeout = None
         if self.execution_timeout is not None:
             # Airflow does not apply it to a deferral; the deferral's own timeout stands for what is left of it.
@@ -390,7 +374,7 @@ class WorkloadOperator(compat.BaseOperator):
             timeout = max(began + self.execution_timeout - datetime.now(UTC), timedelta(seconds=1))
         if self._runner.interrupted:
             raise blocking.Interrupted
-        self.defer(trigger=trigger, method_name=method, kwargs=kwargs, timeout=timeout)
+        self.defer(trigger=trigger, method_name=method, kwargs=kwargs | {"remakes": self._remakes}, timeout=timeout)
 
     @contextlib.asynccontextmanager
     async def _api(self) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import zstandard
 
 from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.objects import redaction
 from airflow_k8s_bigdata.objects.archives import INDEX, Index, Log, Part
 from airflow_k8s_bigdata.objects.logbatches import Batcher
 from airflow_k8s_bigdata.objects.loglines import Cursor, LineFeed
@@ -61,17 +62,15 @@ class Archive:
         self._loaded = False
         self._in_use = asyncio.Lock()
         self._sleep = sleep
-        self._secrets: list[bytes] = []
+        self._secrets: tuple[bytes, ...] = ()
 
     def conceal(self, values: Collection[str]) -> None:
         """Write *** for these values from now on."""
-        self._secrets = sorted((value.encode() for value in values), key=len, reverse=True)
+        self._secrets = redaction.longest_first(values)
 
     def without_secrets(self, data: bytes) -> bytes:
         """What may be written of a log's bytes."""
-        for secret in self._secrets:
-            data = data.replace(secret, b"***")
-        return data
+        return redaction.conceal(data, self._secrets)
 
     async def log(self, source: LogSource) -> ArchivedLog:
         """The log of a container: what is archived of it, to be gone on with."""

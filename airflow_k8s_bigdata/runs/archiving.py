@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import logs
 from airflow_k8s_bigdata.objects import pods
+from airflow_k8s_bigdata.runs import waiting
 from airflow_k8s_bigdata.workloads.base import LogSource
 from airflow_k8s_bigdata.workloads.spark import executorpods
 
@@ -82,13 +83,8 @@ class Archiving:
         """
         for ended in self._executors.values():
             ended.set()
-        waiting = set(self._tasks.values())
-        while waiting:
-            before = self._positions()
-            done, waiting = await asyncio.wait(waiting, timeout=seconds)
-            if not done and self._positions() == before:
-                self._sink.note(logging.WARNING, f"{len(waiting)} logs are not archived to their end")
-                break
+        if late := await waiting.while_it_comes(self._tasks.values(), self._positions, seconds=seconds):
+            self._sink.note(logging.WARNING, f"{len(late)} logs are not archived to their end")
         await self.close()
         failed = {failure.name for failure in executorpods.read(self._snapshot).failures} if only_failed else set()
         for source in self._executors if only_failed else ():

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.objects import quantities
+from airflow_k8s_bigdata.objects import quantities, room
 
 if TYPE_CHECKING:
     import tenacity
@@ -129,13 +129,7 @@ def wanted(refusal: errors.QuotaExceeded) -> tuple[str, dict[str, str]] | None:
 
 def has_room(quota: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
     """Whether a ResourceQuota's status has room for what is asked."""
-    status = quota.get("status") or {}
-    hard, used = status.get("hard") or {}, status.get("used") or {}
-    return all(
-        quantities.parse(used.get(name, "0")) + quantities.parse(amount) <= quantities.parse(hard[name])
-        for name, amount in asked.items()
-        if name in hard
-    )
+    return not room.over(quota, {name: quantities.parse(amount) for name, amount in asked.items()})
 
 
 async def until_room(

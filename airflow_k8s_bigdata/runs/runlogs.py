@@ -15,7 +15,7 @@ from airflow_k8s_bigdata.objects import logtraces, pods
 from airflow_k8s_bigdata.objects.archives import Executors
 from airflow_k8s_bigdata.objects.loglines import Batch
 from airflow_k8s_bigdata.objects.snapshot import LOG_LINES_KEPT
-from airflow_k8s_bigdata.runs import concealing
+from airflow_k8s_bigdata.runs import concealing, waiting
 from airflow_k8s_bigdata.runs.archiving import Archiving
 
 if TYPE_CHECKING:
@@ -103,18 +103,15 @@ class RunLogs:
             await self._archiving.finish(self._drain_seconds, only_failed=self._executors == Executors.FAILED)
 
     async def _drain(self) -> None:
-        waiting = set(self._sources.values())
-        while waiting:
-            lines = self.lines
-            done, waiting = await asyncio.wait(waiting, timeout=self._drain_seconds)
-            for task in done:
-                self._conclude(task)
-            if waiting and not done and self.lines == lines:
-                self._sink.note(
-                    logging.WARNING,
-                    f"the driver's log is not complete: nothing came for {self._drain_seconds:.0f} s, and not its end",
-                )
-                return
+        followed = set(self._sources.values())
+        late = await waiting.while_it_comes(followed, lambda: self.lines, seconds=self._drain_seconds)
+        for task in followed - late:
+            self._conclude(task)
+        if late:
+            self._sink.note(
+                logging.WARNING,
+                f"the driver's log is not complete: nothing came for {self._drain_seconds:.0f} s, and not its end",
+            )
 
     async def close(self) -> None:
         """Stop reading."""

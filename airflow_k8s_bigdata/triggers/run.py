@@ -124,7 +124,7 @@ class RunTrigger(BaseTrigger):
                     sink=sink,
                     policy=_policy(self._policy),
                     together=True,
-                    logs=archives.options(Logs.from_json(self.logs), handle, streams=compat.log_streams()),
+                    logs=archives.options(Logs.from_json(self.logs), handle),
                 )
         except errors.BigDataError as error:
             return {"handle": handle.to_json(), "error": str(error)}

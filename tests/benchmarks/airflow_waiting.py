@@ -131,12 +131,8 @@ def _airflow(folder: Path, kubeconfig: Path, arguments: argparse.Namespace) -> I
             "AIRFLOW__TRIGGERER__CAPACITY": str(2 * arguments.jobs),
         },
     )
-    try:
-        airflow.run("db", "migrate")
-        airflow.start()
+    with airflow.running():
         yield airflow
-    finally:
-        airflow.stop()
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,7 @@ def measure(folder: Path, kubeconfig: str, pod: str, peer_pod: str) -> dict[str,
             "LOGS_BENCHMARK_PEER_POD": json.dumps([kubeconfig, peer_pod]),
         },
     )
-    airflow.run("db", "migrate")
-    airflow.start()
-    try:
+    with airflow.running():
         lag = airflow.trigger("logs_lag")
         while airflow.task_instances("logs_lag", lag).get("lag", {}).get("state") != "deferred":
             time.sleep(1)
@@ -43,8 +41,6 @@ def measure(folder: Path, kubeconfig: str, pod: str, peer_pod: str) -> dict[str,
         (meeting / "stop").touch()
         airflow.wait("logs_lag", lag, seconds=120)
         late = json.loads((meeting / "late.json").read_text())
-    finally:
-        airflow.stop()
     meanwhile = sorted(seconds for at, seconds in late if ours["started"] <= at <= ours["until"])
     return {
         "trigger_lines": ours["lines"],

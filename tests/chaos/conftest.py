@@ -122,12 +122,8 @@ def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         namespace=cluster.namespace,
         extra_env=environment,
     )
-    try:
-        installed.run("db", "migrate")
-        installed.start()
+    with installed.running():
         yield installed
-    finally:
-        installed.stop()
 
 
 @pytest.fixture

@@ -79,12 +79,8 @@ def airflow(localkube: LocalKube, tmp_path: Path) -> Iterator[Airflow]:
     installed = Airflow(
         home, dags=home / "dags", kubeconfig=localkube.kubeconfig, namespace=NAMESPACE, extra_env=executor, port=port
     )
-    try:
-        installed.run("db", "migrate")
-        installed.start("api-server", "scheduler", "dag-processor")
+    with installed.running("api-server", "scheduler", "dag-processor"):
         yield installed
-    finally:
-        installed.stop()
 
 
 @pytest.mark.e2e
