@@ -8,6 +8,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,7 @@ class Airflow:
         }
         self.children: dict[str, Child] = {}
         self._client: httpx.Client | None = None
+        self._logging_in = threading.Lock()
 
     def run(self, *arguments: str, timeout: float = 180) -> str:
         """Run an `airflow` command to its end. Raises RuntimeError with its last words."""
@@ -133,16 +135,17 @@ class Airflow:
 
     @property
     def client(self) -> httpx.Client:
-        """A client that is logged in."""
-        if self._client is None:
-            answer = httpx.post(
-                f"{self.url}/auth/token", json={"username": self.user, "password": self.password}, timeout=30
-            )
-            answer.raise_for_status()
-            token = answer.json()["access_token"]
-            self._client = httpx.Client(
-                base_url=f"{self.url}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=30
-            )
+        """A client that is logged in; one for all threads."""
+        with self._logging_in:
+            if self._client is None:
+                answer = httpx.post(
+                    f"{self.url}/auth/token", json={"username": self.user, "password": self.password}, timeout=30
+                )
+                answer.raise_for_status()
+                token = answer.json()["access_token"]
+                self._client = httpx.Client(
+                    base_url=f"{self.url}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=30
+                )
         return self._client
 
     def get(self, path: str, **params: Any) -> Any:
