@@ -33,7 +33,7 @@ class Follower:
 
     __slots__ = (
         *("_api", "_workload", "_handle", "_sink", "_policy", "_sleep", "_snapshot", "_news", "_hub"),
-        *("_subscription", "_logs", "_log_options", "_phases", "_said", "_told"),
+        *("_subscription", "_logs", "_log_options", "_said", "_told"),
         *("_peak", "_alone", "_measures", "_measuring"),
     )
 
@@ -61,7 +61,6 @@ class Follower:
         self._sleep = sleep
         self._hub = hub.of(api, sleep=sleep)
         self._subscription = self._hub.join(_target(handle, together), self._news.ring)
-        self._phases: list[tuple[Phase, datetime]] = []
         self._said = ""
         self._peak = 0
         self._alone = not together
@@ -194,8 +193,6 @@ class Follower:
 
     def _say(self, verdict: Verdict, *, last: bool = False) -> None:
         """Tell the sink once per change. The end is told last: its cause may stand in the log's last lines."""
-        if not self._phases or self._phases[-1][0] is not verdict.phase:
-            self._phases.append((verdict.phase, self._api.now()))
         text = f"{verdict.phase}: {verdict.message}"
         if text != self._said and (last or not verdict.terminal):
             self._said = text
@@ -223,7 +220,7 @@ class Follower:
             message=verdict.message,
             exit_code=verdict.exit_code,
             executors=len(self._snapshot.executors_seen),
-            seconds=self._seconds_per_phase(),
+            seconds={str(phase): spent for phase, spent in verdict.seconds.items()},
             diagnosis=verdict.diagnosis,
             log_tail=tuple(redaction.redact(line, secrets) for line in tail),
             log_lines=self._logs.lines if self._logs is not None else 0,
@@ -233,12 +230,6 @@ class Follower:
             peak_memory=self._measures.peak_memory if self._measures else {},
             traceback=tuple(redaction.redact(line, secrets) for line in traceback),
         )
-
-    def _seconds_per_phase(self) -> dict[str, float]:
-        seconds: dict[str, float] = {}
-        for (phase, since), (_, until) in zip(self._phases, self._phases[1:], strict=False):
-            seconds[str(phase)] = round(seconds.get(str(phase), 0.0) + (until - since).total_seconds(), 3)
-        return seconds
 
 
 def _target(handle: Handle, together: bool) -> Target:

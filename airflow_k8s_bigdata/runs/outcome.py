@@ -28,7 +28,7 @@ class Outcome:
     :param message: one line: how it ended.
     :param exit_code: of the driver's container; None if it was never seen.
     :param executors: how many executor pods were seen over the whole run.
-    :param seconds: time spent in each phase, by its name.
+    :param seconds: time spent in each phase, by its name and by the cluster's own times (whole seconds).
     :param log_tail: the driver's last log lines, when it did not succeed.
     :param log_lines: how many lines of the driver's log were brought to the task's log.
     :param never_ran: see `Verdict.never_ran`.

@@ -87,6 +87,7 @@ class Verdict:
         again, nothing runs twice.
     :param team: the pods it works with; None: it works alone.
     :param deadline: when the snapshot should be judged again although nothing changed; None if only a change matters.
+    :param seconds: terminal only: time spent in each phase, by the cluster's own times, never by when somebody looked.
     """
 
     phase: Phase
@@ -98,6 +99,7 @@ class Verdict:
     never_ran: bool = False
     team: Team | None = None
     deadline: datetime | None = None
+    seconds: Mapping[Phase, float] = field(default_factory=dict)
 
     @property
     def terminal(self) -> bool:

@@ -20,7 +20,7 @@ from airflow_k8s_bigdata.cli import main
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.runs import cleaning, flow, killing, recording
+from airflow_k8s_bigdata.runs import adoption, cleaning, flow, killing, recording
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
@@ -120,9 +120,19 @@ async def test_a_cleared_task_ends_the_old_driver_before_it_creates_a_new_one(jo
 async def test_6_a_driver_that_succeeded_unseen_is_adopted_with_its_outcome(job: Any) -> None:
     done = job("true")
     first = await done.launch()
-    assert (await done.end(first)).state is State.SUCCEEDED
+    seen = await done.end(first)
+    assert seen.state is State.SUCCEEDED
     again = await done.launch()
-    assert (again.uid, (await done.end(again)).state) == (first.uid, State.SUCCEEDED)
+    assert again.uid == first.uid
+    assert replace(await done.end(again), log_lines=0) == replace(seen, log_lines=0)
+
+
+async def test_the_seconds_of_a_run_that_nobody_watched_are_those_of_its_pod(job: Any) -> None:
+    done = job("sleep 2")
+    handle = await done.launch()
+    while not adoption.ended((await done.drivers())[0]):  # noqa: ASYNC110
+        await asyncio.sleep(0.2)
+    assert (await done.end(handle)).seconds["Running"] >= 1
 
 
 async def test_a_retry_after_a_reported_failure_makes_the_next_generation(job: Any) -> None:

@@ -31,6 +31,7 @@ from airflow_k8s_bigdata.workloads.base import LogSource, Phase, Team, Verdict
 from airflow_k8s_bigdata.workloads.spark import driverlog, executorpods
 from airflow_k8s_bigdata.workloads.spark.causes import Ended, why
 from airflow_k8s_bigdata.workloads.spark.executorpods import Executors
+from airflow_k8s_bigdata.workloads.spark.timing import seconds_per_phase
 
 DRIVER_CONTAINER = "spark-kubernetes-driver"
 
@@ -74,7 +75,8 @@ def judge(
     case = _Case(snapshot, snapshot.driver, now, deadlines or Deadlines(), instances)
     verdict = next(verdict for step in STEPS if (verdict := step(case)) is not None)
     never_ran = verdict.phase is Phase.FAILED and _never_ran(case, verdict)
-    return replace(verdict, logs=case.logs, never_ran=never_ran, team=case.team())
+    seconds = case.seconds if verdict.terminal else {}
+    return replace(verdict, logs=case.logs, never_ran=never_ran, team=case.team(), seconds=seconds)
 
 
 def _never_seen(snapshot: Snapshot) -> Verdict:
@@ -127,6 +129,10 @@ class _Case:
         if init := failed_init(self.driver):
             names.insert(0, init.name)
         return tuple(LogSource(pods.name_of(self.driver), pods.uid_of(self.driver), name) for name in names)
+
+    @cached_property
+    def seconds(self) -> dict[Phase, float]:
+        return seconds_per_phase(self.driver, self.main, self.executors, self.now)
 
     def diagnosis(self, trouble: Trouble, who: str = "") -> Diagnosis:
         name = who or f"driver {self.snapshot.driver_name}{self.where}"
