@@ -54,7 +54,7 @@ def connected(kubeconfig: str | None, context: str | None, work: Callable[[Api],
 
     async def body() -> T:
         try:
-            async with Api(kubeconfig_access(kubeconfig, context), tries=3) as api:
+            async with Api(kubeconfig_access(kubeconfig, context), tries=3, patient=False) as api:
                 return await work(api)
         finally:
             # A TLS connection that was given up in the middle of a stream is closed a few turns of the loop later.

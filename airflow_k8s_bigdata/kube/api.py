@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -42,6 +43,11 @@ FIELD_MANAGER = "airflow-k8s-bigdata"
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=10)
 TRIES = 6
+OUTAGE = 60.0
+"""Seconds of pauses after which a server that has answered before, and does not now, is given up: a restart or a
+failover takes less."""
+THROTTLING = 600.0
+"""The same for one that answers 429: it works, and asks for nothing but time."""
 _RETRIED = (errors.Unreachable, errors.ServerFailed, errors.Throttled, errors.Unauthorized)
 
 
@@ -50,13 +56,18 @@ class Api:
 
     :param access: how to load the configuration.
     :param sleep: how to wait between tries; an argument so that tests need no time.
-    :param tries: how often a request is sent before its error is raised.
+    :param tries: how often a request is sent at least before its error is raised.
+    :param patient: whether requests are sent for longer than that while the server is away or throttles, see `OUTAGE`
+        and `THROTTLING`.
     """
 
-    def __init__(self, access: Access, *, sleep: Sleep = asyncio.sleep, tries: int = TRIES) -> None:
+    def __init__(
+        self, access: Access, *, sleep: Sleep = asyncio.sleep, tries: int = TRIES, patient: bool = True
+    ) -> None:
         self._access = access
         self._sleep = sleep
         self._tries = tries
+        self._patient = patient
         self._refreshing = asyncio.Lock()
         self._skew: float | None = None
 
@@ -243,11 +254,12 @@ class Api:
             error = state.outcome.exception() if state.outcome else None
             asked = error.retry_after if isinstance(error, errors.ClusterError) else None
             backoff: float = tenacity.wait_random_exponential(multiplier=0.5, max=15)(state)
-            return max(asked or 0.0, backoff)
+            # Whoever was told the same number must not come back at the same moment.
+            return max(random.uniform(1.0, 1.2) * (asked or 0.0), backoff)
 
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_RETRIED),
-            stop=tenacity.stop_after_attempt(self._tries),
+            stop=self._enough,
             wait=wait,
             sleep=self._sleep,
             before_sleep=self._before_retry,
@@ -257,9 +269,20 @@ class Api:
                 return await once()
         raise AssertionError("AsyncRetrying returns or raises")
 
+    def _enough(self, state: tenacity.RetryCallState) -> bool:
+        """Whether a request has been sent often enough."""
+        if state.attempt_number < self._tries or not self._patient:
+            return state.attempt_number >= self._tries
+        match state.outcome.exception() if state.outcome else None:
+            case errors.Throttled():
+                return state.idle_for >= THROTTLING
+            case errors.Unreachable() | errors.ServerFailed(status=502 | 503 | 504) if self._skew is not None:
+                return state.idle_for >= OUTAGE
+        return True
+
     async def _before_retry(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.debug("%s; trying again", error)
+        log.log(logging.WARNING if state.attempt_number == self._tries else logging.DEBUG, "%s; trying again", error)
         if isinstance(error, errors.Unauthorized):
             await self.refresh()
 
