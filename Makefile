@@ -1,6 +1,6 @@
 # make demo   sets everything up and runs the example DAG with real Airflow and real Spark; KEEP=1 leaves it running
 # make test   sets everything up and runs all checks and tests
-.PHONY: demo test lint setup lock picture test-cluster
+.PHONY: demo test lint setup lock picture test-cluster chaos
 
 demo: setup
 	@.venv/bin/python -m demo $(if $(KEEP),--keep)
@@ -22,6 +22,10 @@ setup:
 test-cluster: setup
 	@TEST_KUBECONFIG="$(KUBECONFIG)" TEST_NAMESPACE="$(NAMESPACE)" TEST_IMAGE="$(IMAGE)" TEST_SERVICE_ACCOUNT="$(SERVICE_ACCOUNT)" \
 	  .venv/bin/python -m pytest -q -m cluster $(PYTEST) tests/e2e tests/chaos
+
+# Every chaos scenario, those too that last as long as such faults do in the field: about half an hour
+chaos: setup
+	@.venv/bin/python -m pytest -q -m "slow or not slow" $(PYTEST) tests/chaos
 
 # The README's picture, from a real run; needs Debian's package chromium
 picture: setup

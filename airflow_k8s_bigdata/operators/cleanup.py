@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
+from airflow_k8s_bigdata.hooks import uploads as stored
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs import blocking, cleaning, killing
 from airflow_k8s_bigdata.runs.cleaning import Criteria, Leftover
@@ -19,13 +21,20 @@ if TYPE_CHECKING:
     from airflow_k8s_bigdata.kube.api import Api
 
 
+_Owned = tuple[Identity, Leftover]
+
+_OVER = ("success", "failed", "skipped", "upstream_failed", "removed", killing.ABSENT)
+"""States of a task that will not read its uploads any more. A cleared one may just be making them anew."""
+
+
 class SparkCleanupOperator(compat.BaseOperator):
-    """Deletes ended drivers with all they own, objects whose driver is gone, and living drivers that nobody waits for.
+    """Deletes what runs have left: ended drivers with all they own, orphans, uploads, drivers that nobody waits for.
 
     A living driver of this Airflow is deleted when Airflow says that its task has ended or is gone: somebody may have
-    marked a deferred task while no triggerer was alive to end its driver. Returns, as XCom, what it deleted, or with
-    `dry_run_only` would delete: a list of dicts with kind, namespace, name, uid, why, dag_id, task_id. Raises
-    ClusterError when pods can't be listed, and, after all the rest is done, when something could not be deleted.
+    marked a deferred task while no triggerer was alive to end its driver. So are the uploads of runs that were killed.
+    Returns, as XCom, what it deleted, or with `dry_run_only` would delete: a list of dicts with kind, namespace, name,
+    uid, why, dag_id, task_id; kind is "Upload" for a folder in object storage. Raises ClusterError when pods can't be
+    listed, and, after all the rest is done, when something could not be deleted.
 
     :param older_than: time since a driver's end; None: drivers whose policy's `ttl` has passed.
     :param state: "succeeded" or "failed" only; None: both.
@@ -33,12 +42,13 @@ class SparkCleanupOperator(compat.BaseOperator):
     :param all_instances: also ended drivers and orphans of other Airflows in the namespace.
     :param orphans: whether objects that belong to no driver any more go too.
     :param abandoned_after: how old a living driver must be before Airflow is asked about it; None: never.
+    :param upload_paths: the `dependencies.upload_path` of applications, to look for uploads of runs in this namespace.
     :param dry_run_only: delete nothing.
     :param namespace: None: the connection's, else "default".
     :param kubernetes_conn_id: Airflow connection of type `kubernetes`.
     """
 
-    template_fields: Sequence[str] = ("dag_id_to_clean", "namespace", "kubernetes_conn_id")
+    template_fields: Sequence[str] = ("dag_id_to_clean", "upload_paths", "namespace", "kubernetes_conn_id")
 
     def __init__(
         self,
@@ -49,6 +59,7 @@ class SparkCleanupOperator(compat.BaseOperator):
         all_instances: bool = False,
         orphans: bool = True,
         abandoned_after: timedelta | None = timedelta(minutes=5),
+        upload_paths: Sequence[str] = (),
         dry_run_only: bool = False,
         namespace: str | None = None,
         kubernetes_conn_id: str = kube.DEFAULT_CONN_ID,
@@ -63,6 +74,7 @@ class SparkCleanupOperator(compat.BaseOperator):
         self.all_instances = all_instances
         self.orphans = orphans
         self.abandoned_after = abandoned_after
+        self.upload_paths = upload_paths
         self.dry_run_only = dry_run_only
         self.namespace = namespace
         self.kubernetes_conn_id = kubernetes_conn_id
@@ -78,26 +90,35 @@ class SparkCleanupOperator(compat.BaseOperator):
             instance=None if self.all_instances else tasks.instance(),
             orphans=self.orphans,
         )
-        found, living = blocking.run(self._find(cluster, namespace, criteria))
-        for identity, leftover in living:
+        found, abandoned, uploaded = blocking.run(self._find(cluster, namespace, criteria))
+        for identity, leftover in abandoned:
             state = tasks.state_of(identity)
             if killing.wish(state) is killing.Wish.KILL:
                 found.append(dataclasses.replace(leftover, why=f"alive, and its task is {state}"))
+        for identity, leftover in uploaded:
+            state = tasks.state_of(identity)
+            if state in _OVER:
+                found.append(dataclasses.replace(leftover, why=f"{leftover.why}; its task is {state}"))
         if kept := blocking.run(self._remove(cluster, found)):
             raise errors.ClusterError(f"could not be deleted: {', '.join(kept)}", action=f"clean {namespace}")
         return [dataclasses.asdict(leftover) for leftover in found]
 
     async def _find(
         self, cluster: kube.Cluster, namespace: str, criteria: Criteria
-    ) -> tuple[list[Leftover], list[tuple[Identity, Leftover]]]:
+    ) -> tuple[list[Leftover], list[_Owned], list[_Owned]]:
+        """What is to go; and what is to go if its task has ended: living drivers, and uploads."""
         from airflow_k8s_bigdata.kube.api import Api
 
+        mine = dataclasses.replace(criteria, instance=tasks.instance())
+        uploads = [upload for path in self.upload_paths for upload in await asyncio.to_thread(stored.found, path)]
         async with Api(cluster.access()) as api:
             found = await cleaning.find(api, namespace, criteria)
-            if self.abandoned_after is None:
-                return found, []
-            mine = dataclasses.replace(criteria, instance=tasks.instance())
-            return found, await cleaning.living(api, namespace, mine, older_than=self.abandoned_after)
+            living = await cleaning.living(api, namespace, mine, older_than=timedelta())
+            abandoned = []
+            if self.abandoned_after is not None:
+                abandoned = await cleaning.living(api, namespace, mine, older_than=self.abandoned_after)
+            runs = {identity.run_key for identity, _ in living}
+            return found, abandoned, cleaning.select_uploads(uploads, mine, api.now(), namespace=namespace, living=runs)
 
     async def _remove(self, cluster: kube.Cluster, found: list[Leftover]) -> list[str]:
         from airflow_k8s_bigdata.kube.api import Api
@@ -111,8 +132,11 @@ class SparkCleanupOperator(compat.BaseOperator):
             self.log.info("would delete %s", what)
             return True
         try:
-            await cleaning.remove(api, leftover)
-        except errors.ClusterError as error:
+            if leftover.kind == cleaning.UPLOAD:
+                await asyncio.to_thread(stored.remove, leftover.name)
+            else:
+                await cleaning.remove(api, leftover)
+        except (errors.ClusterError, OSError) as error:
             self.log.error("not deleted: %s: %s", what, error)
             return False
         self.log.info("deleted %s", what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -62,10 +63,14 @@ class SparkDriverOperator(WorkloadOperator):
         """Upload the local files that the application names, after a look at the cluster if that is wanted."""
         from airflow_k8s_bigdata.hooks import uploads
 
-        if self.preflight and isinstance(workload, SparkApplication):
+        if not isinstance(workload, SparkApplication):
+            return
+        if self.preflight:
             await self._look_at_cluster(workload)
-        if isinstance(workload, SparkApplication) and (files := workload.local_files(identity)):
-            for target in await asyncio.to_thread(uploads.upload, files):
+        if files := workload.local_files(identity):
+            folder, namespace = str(workload.upload_folder(identity)), str(self._namespace)
+            work = functools.partial(uploads.upload, files, folder=folder, identity=identity, namespace=namespace)
+            for target in await asyncio.to_thread(work):
                 self.log.info("uploaded %s", target)
 
     async def _look_at_cluster(self, application: SparkApplication) -> None:

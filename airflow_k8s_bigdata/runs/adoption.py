@@ -22,6 +22,7 @@ Object = dict[str, Any]
 class Standing(enum.StrEnum):
     """How a driver that was found stands, by `standing`. Its order is the order of the table."""
 
+    NEWER = "newer"
     OUTDATED = "outdated"
     LEAVING = "leaving"
     CONDEMNED = "condemned"
@@ -57,6 +58,13 @@ class Adopt:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveUp:
+    """This worker is a leftover: touch nothing."""
+
+    driver: Object
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """These drivers must go first; those in `delete` have to be told so."""
 
@@ -83,7 +91,7 @@ class Create:
     generation: int
 
 
-Decision = Adopt | Wait | Look | Report | Create
+Decision = GiveUp | Adopt | Wait | Look | Report | Create
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,12 @@ class Row:
 
 
 TABLE = (
+    Row(
+        Standing.NEWER,
+        "made by a later try after the task was cleared: this worker was given up long ago",
+        "give up, touch nothing",
+        GiveUp,
+    ),
     Row(
         Standing.OUTDATED,
         "older epoch: the task was cleared since",
@@ -131,6 +145,8 @@ def decide(identity: Identity, found: Iterable[Found]) -> Decision:
     by_standing: dict[Standing, list[Object]] = {}
     for each in found:
         by_standing.setdefault(standing(identity, each), []).append(each.driver)
+    if Standing.NEWER in by_standing:
+        return GiveUp(by_standing[Standing.NEWER][0])
     if gone := [driver for row in _TO_GO for driver in by_standing.get(row, ())]:
         leaving = [driver for driver in gone if _leaving(driver)]
         return Wait(gone=tuple(gone), delete=tuple(driver for driver in gone if driver not in leaving))
@@ -150,6 +166,8 @@ _TO_GO = (Standing.OUTDATED, Standing.LEAVING, Standing.CONDEMNED)
 
 def standing(identity: Identity, found: Found) -> Standing:
     """The row of the table that a driver belongs to."""
+    if newer(identity, found.driver):
+        return Standing.NEWER
     if outdated(identity, found.driver):
         return Standing.OUTDATED
     if _leaving(found.driver):
@@ -169,6 +187,18 @@ def _failed_standing(found: Found) -> Standing:
     if not ended(found.driver):
         return Standing.CONDEMNED
     return Standing.REPORTED if _over(found.driver) else Standing.ENDING
+
+
+def newer(identity: Identity, driver: Object) -> bool:
+    """Whether the driver belongs to a try that began after the task was cleared, later than the one that asks.
+
+    A worker that was frozen and taken for dead may wake up at any time. Tries tell which came first; epochs do not, as
+    a DAG whose retries were reduced has a lower one after a clear.
+    """
+    last_try, its_try = identity.epoch + 1, _try_number(driver)
+    if epoch(driver) != identity.epoch:
+        return its_try > identity.try_number
+    return its_try > last_try >= identity.try_number
 
 
 def outdated(identity: Identity, driver: Object) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -24,6 +24,9 @@ KINDS = ("Pod", "ConfigMap", "Service", "Secret", "PersistentVolumeClaim", "Netw
 
 ORPHAN_AGE = timedelta(minutes=10)
 """Younger objects without a driver may belong to a run that is just being created."""
+
+UPLOAD = "Upload"
+"""In place of a kind: a folder of files that a run's submitter wrote for its driver, outside the cluster."""
 
 ENDED = frozenset({"Succeeded", "Failed"})
 
@@ -68,6 +71,20 @@ class Leftover:
     task_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A folder of uploads that is there.
+
+    :param namespace: of the run that it was made for.
+    :param made: when it was last written to.
+    """
+
+    folder: str
+    identity: Identity
+    namespace: str
+    made: datetime
+
+
 def select(objects: Mapping[str, Iterable[Object]], criteria: Criteria, now: datetime) -> list[Leftover]:
     """What is to go, from all objects of a namespace that bear a run's label, by kind.
 
@@ -81,6 +98,34 @@ def select(objects: Mapping[str, Iterable[Object]], criteria: Criteria, now: dat
         for kind, obj in listed:
             if _uid(obj) not in drivers and (why := _orphaned(obj, set(drivers), runs, now)):
                 found.append(_leftover(kind, obj, why))
+    return found
+
+
+def select_uploads(
+    uploads: Iterable[Upload],
+    criteria: Criteria,
+    now: datetime,
+    *,
+    namespace: str,
+    living: Collection[str],
+    older_than: timedelta = ORPHAN_AGE,
+) -> list[tuple[Identity, Leftover]]:
+    """Uploads that no driver here can be reading. A run removes its own at its end; who killed it may not have.
+
+    Another cluster may use the same storage, so whether the run is over is still to be asked, or its age to be trusted.
+
+    :param living: run keys of the drivers that live.
+    :param older_than: time since they were made.
+    """
+    found = []
+    for upload in uploads:
+        of = upload.identity
+        if upload.namespace != namespace or of.run_key in living or now - upload.made < older_than:
+            continue
+        if criteria.dag_id not in (None, of.dag_id) or criteria.instance not in (None, of.instance):
+            continue
+        why = f"uploaded {_age(now - upload.made)} ago, and no driver of its run lives"
+        found.append((of, Leftover(UPLOAD, namespace, upload.folder, "", why, of.dag_id, of.task_id)))
     return found
 
 

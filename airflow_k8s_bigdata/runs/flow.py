@@ -34,6 +34,7 @@ LOOKS = 50
 
 LOOK_SECONDS = 0.2
 
+_LEFTOVER = "the task was cleared and runs elsewhere already: this worker was given up"
 _NO_LIMITS = Deadlines(starting=None, drain=timedelta())
 _ENDS = {Phase.SUCCEEDED: End.SUCCEEDED, Phase.FAILED: End.FAILED}
 
@@ -65,6 +66,8 @@ async def launch(
         drivers = await killing.drivers_of(api, identity, namespace)
         decision = adoption.decide(identity, [_found(api, workload, driver) for driver in drivers])
         match decision:
+            case adoption.GiveUp():
+                raise errors.RunFailed(_LEFTOVER, category="killed-by-us")
             case adoption.Wait():
                 await _clear(api, decision, sink, patience)
             case adoption.Look():
@@ -168,9 +171,9 @@ async def _give_way(api: Api, created: Object, identity: Identity) -> None:
     """Take a new driver back if the task was cleared while it was being created and its successor has started one."""
     meta = created["metadata"]
     drivers = await killing.drivers_of(api, identity, meta["namespace"])
-    if any(adoption.epoch(driver) > identity.epoch for driver in drivers):
+    if any(adoption.newer(identity, driver) for driver in drivers):
         await api.delete("Pod", meta["namespace"], meta["name"], uid=meta["uid"])
-        raise errors.RunFailed("the task was cleared and runs elsewhere already", category="killed-by-us")
+        raise errors.RunFailed(_LEFTOVER, category="killed-by-us")
 
 
 def _found(api: Api, workload: Workload, driver: Object) -> Found:

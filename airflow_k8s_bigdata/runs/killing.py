@@ -118,7 +118,7 @@ async def kill_if_alive(api: Api, handle: Handle, *, within: float = 0.0, sleep:
 async def kill_run(
     api: Api, identity: Identity, namespace: str, *, within: float = 0.0, sleep: Sleep = asyncio.sleep
 ) -> list[str]:
-    """Kill every living driver of the run that was made for this epoch or before; returns their names.
+    """Kill every living driver of the run but those of a later clear; returns their names.
 
     For whoever was stopped while its driver was being created, and so can't know whether there is one. A request that
     is on its way may still arrive, so it looks twice.
@@ -127,7 +127,7 @@ async def kill_run(
     for pause in (0.0, 1.0):
         await sleep(pause)
         for driver in await drivers_of(api, identity, namespace):
-            if adoption.epoch(driver) <= identity.epoch and not adoption.ended(driver):
+            if not adoption.newer(identity, driver) and not adoption.ended(driver):
                 await kill(api, Handle.of(driver, identity), within=within, sleep=sleep)
                 names.append(driver["metadata"]["name"])
     return list(dict.fromkeys(names))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import multiprocessing
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +19,24 @@ from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.objects.identity import Identity
 from demo.airflow import Airflow
 from tests.chaos import submitter
+from tests.chaos.faults import Faults
 from tests.chaos.proxy import Proxy
-from tests.chaos.runs_of_airflow import INSTANCE, Run
+from tests.chaos.runs_of_airflow import INSTANCE, Begin, beginning
 from tests.chaos.submitter import Task
 from tests.chaos.tiny import Tiny
-from tests.e2e.conftest import Cluster, cluster  # noqa: F401 the fixture
+from tests.shared_cluster import Cluster
 
 Process = multiprocessing.process.BaseProcess
 
 
 @pytest.fixture
-def proxy(cluster: Cluster) -> Iterator[Proxy]:  # noqa: F811
+def proxy(cluster: Cluster) -> Iterator[Proxy]:
     with Proxy(cluster.kubeconfig) as running:
         yield running
 
 
 @pytest.fixture
-def make_task(cluster: Cluster, proxy: Proxy, tmp_path: Path) -> Callable[..., Task]:  # noqa: F811
+def make_task(cluster: Cluster, proxy: Proxy, tmp_path: Path) -> Callable[..., Task]:
     """A task instance whose worker sees the cluster through the proxy."""
     kubeconfig = proxy.kubeconfig(tmp_path / "kubeconfig", namespace=cluster.namespace)
     image = "busybox" if cluster.local else cluster.image
@@ -67,7 +71,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[Task], Process]]:
 def run_to_end(start: Callable[[Task], Process]) -> Callable[[Task], int]:
     def run(task: Task) -> int:
         process = start(task)
-        process.join(60)
+        process.join(180)
         assert process.exitcode is not None, "the worker hangs"
         return process.exitcode
 
@@ -75,7 +79,7 @@ def run_to_end(start: Callable[[Task], Process]) -> Callable[[Task], int]:
 
 
 @pytest.fixture
-async def api(cluster: Cluster) -> AsyncIterator[Api]:  # noqa: F811
+async def api(cluster: Cluster) -> AsyncIterator[Api]:
     async with Api(kubeconfig_access(str(cluster.kubeconfig))) as connected:
         yield connected
 
@@ -85,13 +89,14 @@ def killer(process: Process) -> Callable[[], None]:
 
     def kill() -> None:
         process.kill()
-        process.join(10)
+        process.join(60)
         assert process.exitcode == -signal.SIGKILL
 
     return kill
 
 
 QUICK = {
+    "AIRFLOW__CORE__PARALLELISM": "16",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "8",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
@@ -101,20 +106,39 @@ QUICK = {
 }
 """Airflow's own waits, shortened."""
 
+SKEW = timedelta(minutes=5)
 
-@pytest.fixture(scope="module")
-def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:  # noqa: F811
-    """An Airflow that tests of one module may break."""
+
+@pytest.fixture(scope="package")
+def proxies(cluster: Cluster) -> Iterator[dict[str, Proxy]]:
+    """Ways to the cluster that do harm, by the name of the Airflow connection that takes them."""
+    with contextlib.ExitStack() as stack:
+        special: dict[str, dict[str, Any]] = {
+            "expiring": {"token": secrets.token_hex(8)},
+            "ahead": {"skew": SKEW},
+            "behind": {"skew": -SKEW},
+        }
+        made = {name: Proxy(cluster.kubeconfig, **special.get(name, {})) for name in Faults.NAMES}
+        yield {name: stack.enter_context(proxy) for name, proxy in made.items()}
+
+
+@pytest.fixture(scope="package")
+def airflow(cluster: Cluster, proxies: dict[str, Proxy], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """An Airflow whose parts tests may break, if they mend them."""
     assert cluster.local is not None
-    root = Path(__file__).parents[2]
+    folder = tmp_path_factory.mktemp("chaos")
+    kubeconfigs = {
+        name: proxy.kubeconfig(folder / name, namespace=cluster.namespace) for name, proxy in proxies.items()
+    }
     environment = {
         **QUICK,
+        **{f"AIRFLOW_CONN_{name.upper()}": connection(path) for name, path in kubeconfigs.items()},
         "AIRFLOW__K8S_BIGDATA__INSTANCE": INSTANCE,
-        "PYTHONPATH": str(root),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "TEST_NAMESPACE": cluster.namespace,
+        "TEST_UPLOADS": f"file://{folder}/uploads",
         "TEST_IMAGE": "busybox",
     }
-    folder = tmp_path_factory.mktemp("chaos")
     installed = Airflow(
         folder,
         dags=Path(__file__).parent / "dags",
@@ -126,13 +150,29 @@ def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield installed
 
 
-@pytest.fixture
-def begin(airflow: Airflow, cluster: Cluster) -> Callable[..., Run]:  # noqa: F811
-    """Start a run of one of the DAGs."""
-    assert cluster.local is not None
+def connection(kubeconfig: Path) -> str:
+    return json.dumps({"conn_type": "kubernetes", "extra": {"kube_config_path": str(kubeconfig)}})
 
-    def start_run(dag_id: str, command: str) -> Run:
-        run_id = airflow.trigger(dag_id, conf={"command": command})
-        return Run(airflow, cluster.local, dag_id, run_id)
 
-    return start_run
+@pytest.fixture(
+    scope="package",
+    params=[
+        pytest.param({"outage": 8, "seconds": 40}, id="seconds"),
+        pytest.param({"outage": 300, "seconds": 400}, id="minutes", marks=pytest.mark.slow),
+    ],
+)
+def faults(airflow: Airflow, cluster: Cluster, proxies: dict[str, Proxy], request: pytest.FixtureRequest) -> Faults:
+    """Deferred jobs, begun and struck. The slow form lasts as long as such faults do."""
+    for proxy in proxies.values():
+        proxy.rules.clear()
+    kubeconfigs = {name: airflow.folder / name for name in proxies}
+    made = Faults(proxies, kubeconfigs, cluster.namespace, **request.param)
+    made.begin(beginning(airflow, cluster))
+    made.strike()
+    return made
+
+
+@pytest.fixture(scope="package")
+def begin(airflow: Airflow, cluster: Cluster) -> Begin:
+    """Start a run of one of the DAGs; `by`: the connection that it takes to the cluster."""
+    return beginning(airflow, cluster)

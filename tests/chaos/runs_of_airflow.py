@@ -10,11 +10,14 @@ from typing import Any
 
 import psutil
 
+from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.runs import blocking
 from demo.airflow import Airflow
 from demo.localkube import LocalKube
 from tests.chaos import witness
 from tests.chaos.waiting import wait_for
+from tests.shared_cluster import Cluster
 
 TASK = "task"
 INSTANCE = "chaos"
@@ -53,6 +56,13 @@ class Run:
         details = [detail["exc_value"] for record in records for detail in record.get("error_detail") or ()]
         return "\n".join([str(record.get("event", "")) for record in records] + details)
 
+    def lines(self, try_number: int = 1) -> list[str]:
+        """What the driver said, by the task's log; see `counting`."""
+        return [line for line in self.log(try_number).splitlines() if line.startswith("line ")]
+
+    def result(self) -> Mapping[str, Any]:
+        return dict(self.airflow.xcom(self.dag_id, self.run_id, TASK))
+
     # What people do
 
     def mark(self, state: str) -> None:
@@ -90,15 +100,30 @@ class Run:
     def live(self) -> set[str]:
         return witness.live(self.kube.record(), self.key)
 
+    def driver(self) -> dict[str, Any]:
+        """The one driver that the run has now."""
+
+        async def listed() -> list[dict[str, Any]]:
+            async with Api(kubeconfig_access(str(self.kube.kubeconfig))) as api:
+                selector = f"airflow-k8s-bigdata/run={self.key},spark-role=driver"
+                return list((await api.list("Pod", self.kube.namespace, labelSelector=selector))["items"])
+
+        [driver] = blocking.run(listed())
+        return {"apiVersion": "v1", "kind": "Pod", **driver}
+
     def running(self) -> Run:
         """Wait until a driver runs that did not before."""
-        wait_for(lambda: witness.running(self.kube.record(), self.key), 60, lambda: f"no driver; {self.state()}")
+        wait_for(lambda: witness.running(self.kube.record(), self.key) or self._over(), 180, self.log)
         return self
 
     def followed_by_trigger(self) -> Run:
         """Wait until a triggerer follows the driver."""
-        wait_for(lambda: self.state() == "deferred" and "driver running" in self.log(), 240)
+        wait_for(lambda: (self.state() == "deferred" and "driver running" in self.log()) or self._over(), 240)
         return self
+
+    def _over(self) -> bool:
+        assert self.state() not in ("success", "failed"), self.log()
+        return False
 
     def until_none_lives(self, seconds: float = 120) -> None:
         wait_for(lambda: not self.live(), seconds, lambda: f"alive: {self.live()}")
@@ -108,4 +133,25 @@ class Run:
         return witness.max_live(self.kube.record(), self.key)
 
 
+def counting(seconds: int) -> str:
+    """A driver that prints a line every second."""
+    return f'for n in $(seq {seconds}); do echo "line $n"; sleep 1; done'
+
+
+def counted(seconds: int) -> list[str]:
+    """What it prints."""
+    return [f"line {number}" for number in range(1, seconds + 1)]
+
+
 Begin = Callable[..., Run]
+
+
+def beginning(airflow: Airflow, cluster: Cluster) -> Begin:
+    """What starts a run of a DAG: `begin(dag_id, command, by="a connection")`."""
+    assert cluster.local is not None
+    kube = cluster.local
+
+    def begin(dag_id: str, command: str, by: str = "kubernetes_default") -> Run:
+        return Run(airflow, kube, dag_id, airflow.trigger(dag_id, conf={"command": command, "by": by}))
+
+    return begin

@@ -44,7 +44,7 @@ def test_1_2_3_4_6_a_worker_killed_at_any_call_leaves_a_run_that_its_next_try_co
     with proxy.rule(**CALLS[call], drop=moment if call not in ("the watch", "the log") else "before") as rule:
         worker = start(task)
         rule.call = killer(worker)
-        worker.join(60)
+        worker.join(180)
     assert rule.seen, "the call was never made"
     assert run_to_end(task.next_try()) == SUCCEEDED
     wait_for(lambda: witness.succeeded(cluster.local.record(), task.identity.run_key))
@@ -66,7 +66,7 @@ def test_two_workers_in_a_race_have_one_driver_and_both_see_it_succeed(
     task = make_task("sleep 1", policy=RunPolicy(cleanup=Cleanup.KEEP))
     workers = [start(task), start(task.next_try())]
     for worker in workers:
-        worker.join(60)
+        worker.join(180)
     assert [worker.exitcode for worker in workers] == [SUCCEEDED, SUCCEEDED]
     assert len(witness.created(cluster.local.record(), task.identity.run_key)) == 1
 

@@ -73,7 +73,8 @@ class Job:
             await asyncio.sleep(0.1)
 
     def cleared(self) -> Job:
-        return replace(self, identity=replace(self.identity, epoch=self.identity.epoch + 2))
+        later = {"epoch": self.identity.epoch + 2, "try_number": self.identity.try_number + 1}
+        return replace(self, identity=replace(self.identity, **later))
 
 
 @pytest.fixture
@@ -148,13 +149,22 @@ async def test_a_stale_worker_that_wakes_up_after_a_clear_takes_its_driver_back(
 ) -> None:
     stale = job(LONG)
     slow = proxy.kubeconfig(tmp_path / "slow", namespace=cluster.namespace)
-    with proxy.rule(method="POST", path="/pods", delay=2):
+    with proxy.rule(method="POST", path="/pods", delay=3) as rule:
         async with Api(kubeconfig_access(str(slow))) as api:
             launching = asyncio.create_task(replace(stale, api=api).launch())
-            await asyncio.sleep(1)
+            while not rule.seen:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
             newer = await stale.cleared().launch()
             with pytest.raises(errors.RunFailed, match="cleared"):
                 await launching
+    assert {pod["metadata"]["uid"] for pod in await stale.drivers() if _stays(pod)} == {newer.uid}
+
+
+async def test_a_stale_worker_that_launches_after_a_clear_leaves_the_newer_driver_alone(job: Any) -> None:
+    stale = job(LONG)
+    newer = await stale.cleared().launch()
+    with pytest.raises(errors.RunFailed, match="cleared"):
+        await stale.launch()
     assert {pod["metadata"]["uid"] for pod in await stale.drivers() if _stays(pod)} == {newer.uid}
 
 
@@ -175,7 +185,7 @@ async def test_49_two_airflows_with_the_same_dags_in_one_namespace_have_a_driver
     there = replace(here, identity=replace(here.identity, instance="there"))
     mine, theirs = await here.launch(), await there.launch()
     assert (mine.adopted, theirs.adopted) == (False, False)
-    assert await killing.kill(there.api, theirs, within=20)
+    assert await killing.kill(there.api, theirs, within=120)
     assert [pod["metadata"]["uid"] for pod in await here.drivers()] == [mine.uid]
 
 
@@ -199,7 +209,7 @@ async def test_39_a_driver_deleted_by_hand_is_lost_and_never_a_success(job: Any)
 async def test_40_a_pod_recreated_with_the_same_name_is_not_taken_for_the_driver(job: Any) -> None:
     running = job(LONG)
     handle = await running.launch()
-    await killing.kill(running.api, handle, grace_seconds=0, within=20)
+    await killing.kill(running.api, handle, grace_seconds=0, within=120)
     other = await running.launch()
     assert other.driver == handle.driver
     assert (await running.end(handle)).state is State.LOST
@@ -217,7 +227,7 @@ async def test_a_deadline_ends_the_driver_even_if_it_should_be_kept(job: Any) ->
 async def test_a_killed_run_is_seen_to_be_gone_with_all_it_owned(job: Any) -> None:
     running = job(LONG)
     handle = await running.launch()
-    assert await killing.kill_if_alive(running.api, handle, within=20)
+    assert await killing.kill_if_alive(running.api, handle, within=120)
     assert await running.drivers() == []
 
 
@@ -232,7 +242,7 @@ async def test_19_a_driver_that_has_ended_is_not_killed(job: Any) -> None:
 async def test_a_run_that_was_stopped_while_it_was_launched_is_found_and_killed(job: Any) -> None:
     running = job(LONG)
     handle = await running.launch()
-    names = await killing.kill_run(running.api, running.identity, running.tiny.namespace, within=20)
+    names = await killing.kill_run(running.api, running.identity, running.tiny.namespace, within=120)
     assert names == [handle.driver]
     assert await running.drivers() == []
 
@@ -314,7 +324,7 @@ async def test_an_orphan_is_found_when_it_is_old_enough(job: Any) -> None:
     conf = running.tiny.manifests(running.identity).owned[0]
     conf["metadata"]["name"] += "-left"
     await running.api.create(conf)
-    await killing.kill(running.api, handle, grace_seconds=0, within=20)
+    await killing.kill(running.api, handle, grace_seconds=0, within=120)
     criteria = cleaning.Criteria(dag_id=running.identity.dag_id)
     assert await cleaning.find(running.api, running.tiny.namespace, criteria) == []
     objects = {

@@ -1,190 +1,132 @@
-"""Deaths, stops and people's decisions, under real Airflow: workers that wait for their driver, and deferred tasks.
+"""Deaths of workers, deadlines and people's decisions under real Airflow: for tasks that wait, and for deferred ones.
 
-Each number is that of a scenario: see docs/reference/exactly-once.md for what is promised.
+What befalls the runs of `SCENARIOS` befalls them all at about the same time; each test looks at what became of one. The
+numbers are those of scenarios, see docs/reference/exactly-once.md.
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import pytest
 
-from demo.airflow import COMPONENTS, Airflow
-from demo.processes import Child
-from tests.chaos.runs_of_airflow import Begin
+from tests.chaos.faults import Faults
+from tests.chaos.runs_of_airflow import Begin, Run, counted, counting
 from tests.chaos.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-LONG = "sleep 300"
-
-
-# A worker that waits
+LONG = "sleep 900"
 
 
-def test_5_9_after_the_death_of_the_worker_the_next_try_adopts_the_driver(begin: Begin) -> None:
-    run = begin("sync", "sleep 14; echo the end").running()
-    run.signal_worker(signal.SIGKILL)
-    assert run.until("success", "failed", seconds=120) == "success"
+class Scenario(NamedTuple):
+    """A run of a DAG, and what is done to it while its driver runs."""
+
+    dag_id: str
+    command: str
+    strike: Callable[[Run], object] = lambda run: None
+
+
+SCENARIOS = {
+    "5 worker dies": Scenario("sync", counting(40), lambda run: run.signal_worker(signal.SIGKILL)),
+    "8 worker is shut down": Scenario("sync_once", counting(40), lambda run: run.signal_worker(signal.SIGTERM)),
+    "8 worker is shut down, policy kill": Scenario("sync_killed", LONG, lambda run: run.signal_worker(signal.SIGTERM)),
+    "18 running, marked failed": Scenario("sync_once", LONG, lambda run: run.mark("failed")),
+    "18 running, marked success": Scenario("sync_once", LONG, lambda run: run.mark("success")),
+    "18 deferred, marked failed": Scenario("deferred", LONG, lambda run: run.followed_by_trigger().mark("failed")),
+    "18 deferred, marked success": Scenario("deferred", LONG, lambda run: run.followed_by_trigger().mark("success")),
+    "17 deferred, cleared": Scenario("deferred", "sleep 30", lambda run: run.followed_by_trigger().clear()),
+    "cleared while it runs": Scenario("sync", "sleep 30", lambda run: run.clear()),
+    "20 limited": Scenario("sync_limited", LONG),
+    "20 deferred, limited": Scenario("deferred_limited", LONG),
+    "21 run limited": Scenario("sync_run_limited", LONG),
+    "trigger crashes": Scenario("deferred_unimportable", counting(30)),
+}
+
+
+@pytest.fixture(scope="module")
+def struck(begin: Begin) -> dict[str, Run]:
+    """All runs, begun; those that are struck have been."""
+    runs = {name: begin(scenario.dag_id, scenario.command) for name, scenario in SCENARIOS.items()}
+    with ThreadPoolExecutor(len(runs)) as threads:  # each as soon as its driver runs
+        struck = [threads.submit(lambda name=name: SCENARIOS[name].strike(runs[name].running())) for name in runs]
+    for one in struck:
+        one.result()
+    return runs
+
+
+def test_5_9_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: dict[str, Run]) -> None:
+    run = struck["5 worker dies"]
+    assert run.until("success", "failed") == "success"
     assert run.instance()["try_number"] == 2
     assert len(run.created()) == 1
     assert "adopted driver" in run.log(2)
-    assert run.log(2).splitlines().count("the end") == 1
+    assert list(dict.fromkeys(run.lines(1) + run.lines(2))) == counted(40)
 
 
-def test_8_a_worker_that_is_shut_down_leaves_its_driver_and_costs_no_retry(begin: Begin) -> None:
-    run = begin("sync_once", "sleep 15; echo the end").running()
-    run.signal_worker(signal.SIGTERM)
+def test_8_a_worker_that_is_shut_down_leaves_its_driver_and_costs_no_retry(struck: dict[str, Run]) -> None:
+    run = struck["8 worker is shut down"]
     assert run.until("success", "failed") == "success"
     assert run.instance()["try_number"] == 1
     assert len(run.created()) == 1
     assert "adopted driver" in run.log()
 
 
-def test_8_with_the_policy_kill_a_worker_that_is_shut_down_ends_the_driver_and_fails(begin: Begin) -> None:
-    run = begin("sync_killed", LONG).running()
-    run.signal_worker(signal.SIGTERM)
+def test_8_with_the_policy_kill_a_worker_that_is_shut_down_ends_the_driver_and_fails(struck: dict[str, Run]) -> None:
+    run = struck["8 worker is shut down, policy kill"]
     assert run.until("success", "failed") == "failed"
     run.until_none_lives()
 
 
+@pytest.mark.parametrize("mode", ["running", "deferred"])
 @pytest.mark.parametrize("state", ["failed", "success"])
-def test_18_marking_a_running_task_ends_its_driver_and_is_respected(begin: Begin, state: str) -> None:
-    run = begin("sync_once", LONG).running()
-    run.mark(state)
+def test_18_marking_a_task_ends_its_driver_and_is_respected(struck: dict[str, Run], mode: str, state: str) -> None:
+    run = struck[f"18 {mode}, marked {state}"]
     run.until_none_lives()
     assert run.state() == state
     assert not run.succeeded()
 
 
-def test_a_task_cleared_while_it_runs_starts_afresh(begin: Begin) -> None:
-    run = begin("sync", "sleep 6").running()
-    run.clear()
+@pytest.mark.parametrize("scenario", ["cleared while it runs", "17 deferred, cleared"])
+def test_17_clearing_replaces_the_driver_and_leaves_the_new_one_alone(struck: dict[str, Run], scenario: str) -> None:
+    run = struck[scenario]
     assert run.until("success", "failed") == "success"
-    assert len(run.created()) == 2
-    assert run.max_live == 1
+    assert (len(run.created()), len(run.succeeded()), run.max_live) == (2, 1, 1)
 
 
 def test_a_task_cleared_after_its_success_runs_again(begin: Begin) -> None:
     run = begin("sync", "true")
     run.until("success")
     run.clear()
-    run.until("queued", "running")
-    run.until("success")
-    assert len(run.succeeded()) == 2
-
-
-def test_20_the_execution_timeout_ends_the_driver_and_says_so(begin: Begin) -> None:
-    run = begin("sync_limited", LONG)
-    assert run.until("success", "failed") == "failed"
-    run.until_none_lives()
-    assert "execution_timeout of 0:00:08 has passed" in run.log()
-
-
-def test_21_the_timeout_of_the_dag_run_ends_the_driver(begin: Begin) -> None:
-    run = begin("sync_run_limited", LONG).running()
-    run.until_none_lives(30)
-    assert run.state() in ("skipped", "failed")
-
-
-# A task that is deferred
-
-
-def start_triggerer(airflow: Airflow, name: str = "triggerer") -> Child:
-    command = [sys.executable, "-m", "airflow", *COMPONENTS["triggerer"]]
-    airflow.children[name] = Child(name, command, env=airflow.env, log=airflow.folder / f"{name}.log")
-    return airflow.children[name]
-
-
-@pytest.fixture
-def start_second(airflow: Airflow) -> Iterator[Callable[[], Child]]:
-    """Start a second triggerer."""
-    yield lambda: start_triggerer(airflow, "second-triggerer")
-    airflow.children.pop("second-triggerer").stop()
-
-
-@pytest.mark.parametrize("state", ["failed", "success"])
-def test_18_marking_a_deferred_task_ends_its_driver_and_is_respected(begin: Begin, state: str) -> None:
-    run = begin("deferred", LONG).running().followed_by_trigger()
-    run.mark(state)
-    run.until_none_lives(30)
-    assert run.state() == state
-    assert not run.succeeded()
-
-
-def test_17_clearing_a_deferred_task_replaces_its_driver_and_leaves_the_new_one_alone(begin: Begin) -> None:
-    run = begin("deferred", "sleep 10").running().followed_by_trigger()
-    run.clear()
+    wait_for(lambda: len(run.succeeded()) == 2, 180)
     assert run.until("success", "failed") == "success"
-    assert len(run.created()) == 2
-    assert run.max_live == 1
 
 
-def test_10_16_clearing_without_a_triggerer_lets_the_next_try_reap_the_old_driver(
-    begin: Begin, airflow: Airflow
-) -> None:
-    run = begin("deferred", "sleep 10").running()
-    run.until("deferred")
-    killed = airflow.children["triggerer"]
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.stop()
-    run.clear()
-    wait_for(lambda: len(run.created()) == 2, 240)
-    start_triggerer(airflow)
-    assert run.until("success", "failed", seconds=90) == "success"
-    assert run.max_live == 1
-
-
-def test_12_a_frozen_triggerer_that_wakes_up_does_not_end_what_another_one_has_by_now(
-    begin: Begin, airflow: Airflow, start_second: Callable[[], Child]
-) -> None:
-    run = begin("deferred", "sleep 40").running().followed_by_trigger()
-    first = wait_for(run.triggerer)
-    start_second()
-    os.killpg(airflow.children["triggerer"].pid, signal.SIGSTOP)
-    wait_for(lambda: run.triggerer() not in (None, first))
-    os.killpg(airflow.children["triggerer"].pid, signal.SIGCONT)
-    # The other one's log file has taken the place of its own: what it says now is not kept, only what it does counts.
-    assert run.until("success", "failed", seconds=120) == "success"
-    assert len(run.created()) == 1
-
-
-def test_48_a_scheduler_that_dies_and_comes_back_changes_nothing(begin: Begin, airflow: Airflow) -> None:
-    run = begin("deferred", "sleep 8; echo the end").running().followed_by_trigger()
-    killed = airflow.children["scheduler"]
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.stop()
-    airflow.start("scheduler")
-    assert run.until("success", "failed") == "success"
-    assert (run.instance()["try_number"], len(run.created())) == (1, 1)
-
-
-def test_20_the_execution_timeout_ends_the_driver_of_a_deferred_task_and_says_so(begin: Begin) -> None:
-    run = begin("deferred_limited", LONG)
+@pytest.mark.parametrize("scenario", ["20 limited", "20 deferred, limited"])
+def test_20_the_execution_timeout_ends_the_driver_and_says_so(struck: dict[str, Run], scenario: str) -> None:
+    run = struck[scenario]
     assert run.until("failed", "success") == "failed"
     run.until_none_lives()
-    assert "execution_timeout of 0:00:08 has passed" in run.log()
+    assert "execution_timeout of 0:00:20 has passed" in run.log()
 
 
-def test_a_trigger_that_crashes_hands_its_run_back_to_a_worker(begin: Begin) -> None:
-    run = begin("deferred_unimportable", "sleep 5; echo the end")
+def test_21_the_timeout_of_the_dag_run_ends_the_driver(struck: dict[str, Run]) -> None:
+    run = struck["21 run limited"]
+    run.until_none_lives()
+    assert run.until("skipped", "failed") in ("skipped", "failed")
+
+
+def test_a_trigger_that_crashes_hands_its_run_back_to_a_worker(struck: dict[str, Run]) -> None:
+    run = struck["trigger crashes"]
     assert run.until("success", "failed") == "success"
     assert len(run.created()) == 1
     assert "so this worker waits for the run itself" in run.log()
 
 
-def test_21_a_driver_that_a_dead_triggerer_could_not_end_is_ended_by_the_clean_up(
-    begin: Begin, airflow: Airflow
-) -> None:
-    run = begin("deferred", LONG).running()
-    run.until("deferred")
-    killed = airflow.children["triggerer"]
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.stop()
-    run.mark("failed")
-    assert begin("clean", "").until("success", "failed") == "success"
-    run.until_none_lives()
-    start_triggerer(airflow)
+def test_25_a_watch_and_a_log_that_went_silent_are_noticed_and_nothing_is_lost(faults: Faults) -> None:
+    run = faults.ended("half_open")  # begun with the other faults, long before: silence takes long to be told
+    assert run.lines() == faults.lines("half_open")
+    assert (run.instance()["try_number"], len(run.created())) == (1, 1)

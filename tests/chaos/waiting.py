@@ -12,5 +12,5 @@ def wait_for(condition: Callable[[], Any], seconds: float = 240, state: Callable
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"it did not happen within {seconds:.0f} s: {state()}"
-        time.sleep(0.2)
+        time.sleep(0.5)
     return value

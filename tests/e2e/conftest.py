@@ -1,12 +1,8 @@
-"""A cluster and a real Airflow beside it, shared by all end-to-end tests.
-
-With TEST_KUBECONFIG set, the cluster is that one; otherwise localkube is started.
-"""
+"""A real Airflow beside the cluster, shared by all end-to-end tests."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import time
@@ -21,22 +17,11 @@ import yaml
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.runs import blocking
 from demo.airflow import Airflow
-from demo.localkube import LocalKube
 from demo.processes import free_port
+from tests.shared_cluster import Cluster
 
 DAGS = Path(__file__).parent / "dags"
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
-
-
-@dataclass
-class Cluster:
-    """Where the jobs run, and (localkube only) its own record of what existed."""
-
-    kubeconfig: Path
-    namespace: str
-    image: str
-    service_account: str
-    local: LocalKube | None = None
 
 
 @dataclass
@@ -56,21 +41,6 @@ class Ended:
 
     def xcom(self, task_id: str) -> Any:
         return self.airflow.xcom(self.dag_id, self.run_id, task_id)
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    if given := os.environ.get("TEST_KUBECONFIG"):
-        account = os.environ.get("TEST_SERVICE_ACCOUNT") or "default"
-        yield Cluster(Path(given).resolve(), os.environ["TEST_NAMESPACE"], os.environ["TEST_IMAGE"], account)
-        return
-    folder = tmp_path_factory.mktemp("cluster")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    sparks = Path(__file__).parents[2] / ".sparks"
-    environment["LOCALKUBE_SPARK_HOMES"] = ":".join(f"{v}={sparks / v / 'pyspark'}" for v in ("3.5.9", "4.0.5"))
-    local = LocalKube(folder / "localkube", env=environment)
-    yield Cluster(local.kubeconfig, local.namespace, "apache/spark:4.3.0-python3", "spark", local)
-    local.stop()
 
 
 def connection(kubeconfig: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.objects.identity import TRY, Identity
 from airflow_k8s_bigdata.runs import adoption, killing
 from airflow_k8s_bigdata.runs.adoption import End, Found, Standing
 
@@ -74,6 +74,17 @@ def test_after_a_clear_the_old_driver_must_go_first_however_it_stands(end: End) 
     assert adoption.decide(RUN, [old]) == adoption.Wait(gone=(old.driver,), delete=(old.driver,))
 
 
+@pytest.mark.parametrize("epoch", [1, 5], ids=["with fewer retries", "with as many"])
+def test_a_worker_that_was_given_up_never_touches_the_driver_of_a_later_try(epoch: int) -> None:
+    newer = driver(epoch=epoch, try_number=3)
+    assert adoption.decide(RUN, [driver(), newer]) == adoption.GiveUp(newer.driver)
+
+
+def test_a_worker_that_was_given_up_knows_a_clear_that_kept_the_epoch() -> None:
+    newer = driver(try_number=5)
+    assert adoption.decide(replace(RUN, try_number=4), [newer]) == adoption.GiveUp(newer.driver)
+
+
 def test_a_driver_that_is_being_deleted_is_waited_for_and_not_deleted_again() -> None:
     leaving = driver(leaving=True)
     assert adoption.decide(RUN, [leaving]) == adoption.Wait(gone=(leaving.driver,), delete=())
@@ -133,6 +144,14 @@ def test_nothing_is_created_while_a_driver_of_the_run_may_still_live(identity: I
     if isinstance(adoption.decide(identity, drivers), adoption.Create):
         assert all(found.end is End.FAILED and found.recorded for found in drivers)
         assert all(found.driver["status"]["phase"] == "Failed" for found in drivers)
+
+
+@given(TRIES, DRIVERS)
+def test_no_worker_deletes_what_a_later_try_has_made(identity: Identity, drivers: list[Found]) -> None:
+    decision = adoption.decide(identity, drivers)
+    if isinstance(decision, adoption.Wait):
+        mine = [found for found in drivers if found.driver in decision.delete and adoption.epoch(found.driver) != 3]
+        assert all(int(found.driver["metadata"]["labels"][TRY]) <= identity.try_number for found in mine)
 
 
 @given(TRIES, DRIVERS)

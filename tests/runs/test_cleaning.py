@@ -16,7 +16,7 @@ from airflow_k8s_bigdata.runs.cleaning import Criteria
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RUN = Identity("here", "etl", "2026-11-23", "load", epoch=3)
-WEEK = Criteria(older_than=timedelta(days=7))
+ANY, WEEK = Criteria(), Criteria(older_than=timedelta(days=7))
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
@@ -92,3 +92,37 @@ def test_the_selector_names_instance_and_dag_as_their_labels_do() -> None:
     long = "d" * 100
     labels = replace(RUN, dag_id=long).labels()
     assert f"dag_id={labels['dag_id']}" in Criteria(dag_id=long, instance="here").selector()
+
+
+def uploaded(age: timedelta, *, namespace: str = "spark", run: Identity = RUN) -> cleaning.Upload:
+    return cleaning.Upload(f"s3a://lake/uploads/{run.suffix}", run, namespace, NOW - age)
+
+
+def folders(uploads: list[cleaning.Upload], criteria: Criteria = ANY, living: Any = ()) -> list[str]:
+    selected = cleaning.select_uploads(uploads, criteria, NOW, namespace="spark", living=living)
+    return [leftover.name for _, leftover in selected]
+
+
+def test_uploads_go_when_no_driver_can_be_reading_them() -> None:
+    assert folders([uploaded(HOUR)]) == [f"s3a://lake/uploads/{RUN.suffix}"]
+    assert folders([uploaded(HOUR)], living={RUN.run_key}) == []
+
+
+@pytest.mark.parametrize(
+    ("upload", "criteria"),
+    [
+        (uploaded(timedelta(minutes=9)), Criteria()),
+        (uploaded(HOUR, namespace="elsewhere"), Criteria()),
+        (uploaded(HOUR), Criteria(dag_id="another")),
+        (uploaded(HOUR), Criteria(instance="there")),
+    ],
+    ids=["just made", "another namespace", "another DAG", "another Airflow"],
+)
+def test_uploads_of_others_and_of_runs_that_begin_stay(upload: cleaning.Upload, criteria: Criteria) -> None:
+    assert folders([upload], criteria) == []
+
+
+def test_a_claim_whose_driver_is_gone_is_an_orphan() -> None:
+    claims = [made("theirs", HOUR, owner="gone"), made("mine", HOUR, owner="driver"), made("nobodys", HOUR)]
+    objects = {"Pod": [driver("Running")], "PersistentVolumeClaim": claims}
+    assert names(cleaning.select(objects, Criteria(), NOW)) == ["theirs"]

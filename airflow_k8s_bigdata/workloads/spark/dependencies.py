@@ -19,6 +19,9 @@ CODE_DIR = "/opt/airflow-k8s-bigdata/code"
 MAX_IN_CONFIG_MAP = 512 * 1024
 """Bytes that may travel in a config map, of the 1 MiB that the API accepts."""
 
+FOLDER_PREFIX = "spark-upload-"
+"""What the names of folders with uploads begin with, as Spark's own do."""
+
 UPLOADED_LISTS = (keys.JARS, keys.FILES, keys.ARCHIVES, keys.PY_FILES)
 
 
@@ -55,7 +58,7 @@ def _local_uris(submission: Submission) -> Iterator[tuple[str, str]]:
 
 def folder_of(upload_path: str, identity: Identity) -> str:
     """The folder that one driver's uploads are in, and nothing else."""
-    return f"{upload_path.rstrip('/')}/spark-upload-{identity.suffix}"
+    return f"{upload_path.rstrip('/')}/{FOLDER_PREFIX}{identity.suffix}"
 
 
 def target_of(submission: Submission, uri: str, field: str) -> str:
@@ -73,7 +76,7 @@ def target_of(submission: Submission, uri: str, field: str) -> str:
         )
     origin = uuid.uuid5(uuid.NAMESPACE_URL, uri)
     if submission.identity is None:
-        return f"{upload_path.rstrip('/')}/spark-upload-{origin}/{uris.file_name(uri)}"
+        return f"{upload_path.rstrip('/')}/{FOLDER_PREFIX}{origin}/{uris.file_name(uri)}"
     return f"{folder_of(upload_path, submission.identity)}/{origin.hex[:8]}/{uris.file_name(uri)}"
 
 

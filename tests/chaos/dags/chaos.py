@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
+from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.operators.cleanup import SparkCleanupOperator
 from airflow_k8s_bigdata.operators.logs import SparkDriverLogsOperator
 from airflow_k8s_bigdata.runs.policy import OnWorkerStop, RunPolicy
@@ -15,9 +16,11 @@ from tests.chaos.operator import TinyOperator
 from tests.chaos.tiny import Tiny
 
 COMMAND = "{{ dag_run.conf['command'] }}"
+CONNECTION = "{{ dag_run.conf['by'] }}"
 NAMESPACE, IMAGE = os.environ["TEST_NAMESPACE"], os.environ["TEST_IMAGE"]
 TINY = Tiny(COMMAND, namespace=NAMESPACE, image=IMAGE)
-LIMIT = timedelta(seconds=8)
+LIMIT = timedelta(seconds=20)
+MINUTES = timedelta(minutes=3)
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,19 @@ class Unimportable(Tiny):
 def dag(dag_id: str, *, retries: int = 3, run_limit: timedelta | None = None, **options: object) -> None:
     with DAG(dag_id, schedule=None, catchup=False, dagrun_timeout=run_limit) as made:
         TinyOperator(
-            task_id="task", retries=retries, retry_delay=timedelta(0), **{"tiny": TINY, "deferrable": False, **options}
+            task_id="task",
+            kubernetes_conn_id=CONNECTION,
+            retries=retries,
+            retry_delay=timedelta(0),
+            **{"tiny": TINY, "deferrable": False, **options},
         )
     globals()[dag_id] = made
 
 
 with DAG("clean", schedule=None, catchup=False):
-    SparkCleanupOperator(task_id="task", namespace=NAMESPACE, abandoned_after=timedelta())
+    SparkCleanupOperator(
+        task_id="task", namespace=NAMESPACE, abandoned_after=timedelta(), upload_paths=[os.environ["TEST_UPLOADS"]]
+    )
 
 with DAG("collect", schedule=None, catchup=False):
     SparkDriverLogsOperator(task_id="task", selector=COMMAND, namespace=NAMESPACE)
@@ -48,5 +57,12 @@ dag("sync_killed", retries=0, policy=RunPolicy(on_worker_stop=OnWorkerStop.KILL)
 dag("sync_limited", retries=0, execution_timeout=LIMIT)
 dag("sync_run_limited", retries=0, run_limit=2 * LIMIT)
 dag("deferred", deferrable=True)
+dag("deferred_once", retries=0, deferrable=True, policy=RunPolicy(drain_seconds=20))
+dag(
+    "deferred_in_time",
+    retries=0,
+    deferrable=True,
+    policy=RunPolicy(deadlines=Deadlines(starting=MINUTES, running=MINUTES)),
+)
 dag("deferred_limited", retries=0, deferrable=True, execution_timeout=LIMIT)
 dag("deferred_unimportable", deferrable=True, tiny=Unimportable(COMMAND, namespace=NAMESPACE, image=IMAGE))

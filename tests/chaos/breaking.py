@@ -1,0 +1,72 @@
+"""Breaking and mending the parts of an Airflow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import httpx
+
+from demo.airflow import COMPONENTS, Airflow
+from demo.processes import Child
+from tests.chaos.waiting import wait_for
+
+
+def kill(airflow: Airflow, part: str) -> None:
+    """SIGKILL for all its processes."""
+    child = airflow.children[part]
+    os.killpg(child.pid, signal.SIGKILL)
+    child.stop()
+
+
+def start(airflow: Airflow, part: str, name: str = "") -> Child:
+    """Start it, or another one beside it under a name of its own, without waiting for it."""
+    name = name or part
+    command = [sys.executable, "-m", "airflow", *COMPONENTS[part]]
+    airflow.children[name] = Child(name, command, env=airflow.env, log=airflow.folder / f"{name}.log")
+    return airflow.children[name]
+
+
+def mend(airflow: Airflow) -> None:
+    """Start again what has died, as Kubernetes would, and wait until the API answers."""
+    for part in COMPONENTS:
+        if not airflow.children[part].running:
+            start(airflow, part)
+    wait_for(lambda: _answers(airflow))
+
+
+def _answers(airflow: Airflow) -> bool:
+    try:
+        return airflow.client.get("/dags").is_success
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
+def database_down(airflow: Airflow) -> Iterator[None]:
+    """Nobody can write to the metadata database for as long as the block lasts."""
+    with closing(sqlite3.connect(airflow.folder / "airflow.db", timeout=120, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@contextmanager
+def triggerer_frozen(airflow: Airflow, *, whole: bool = True) -> Iterator[None]:
+    """The triggerer stands still: all of it, or only the process that speaks to the database, while triggers run on."""
+    pid, send = airflow.children["triggerer"].pid, os.killpg if whole else os.kill
+    send(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send(pid, signal.SIGCONT)
+
+
+def outage(seconds: float) -> None:
+    """Let some time pass: what is down stays down."""
+    time.sleep(seconds)

@@ -1,0 +1,85 @@
+"""One deferred job for each way in which a Kubernetes API fails, all of them at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tests.chaos.proxy import Proxy, Rule
+from tests.chaos.runs_of_airflow import Begin, Run, counted, counting
+
+LIMIT = 180
+"""Deadline of starting and running, in seconds, in the DAG `deferred_in_time`: for jobs whose clocks differ by more."""
+TIMED = ("ahead", "behind")
+
+
+@dataclass
+class Faults:
+    """The jobs, by the name of what befalls them, which is also that of the Airflow connection to their proxy.
+
+    :param outage: for how many seconds the API is away or throttles.
+    :param seconds: how long each driver runs; it prints a line every second.
+    """
+
+    NAMES: ClassVar = (
+        *("restarting", "throttling", "forgetful", "half_open", "stale", "expiring", "forbidding", "ahead", "behind"),
+    )
+
+    proxies: Mapping[str, Proxy]
+    kubeconfigs: Mapping[str, Path]
+    namespace: str
+    outage: float
+    seconds: int
+    refusals: int = 8
+    runs: dict[str, Run] = field(default_factory=dict)
+
+    def seconds_of(self, name: str) -> int:
+        """How long its driver runs: less than its deadline, where that is what is tried."""
+        return min(self.seconds, LIMIT // 2) if name in TIMED else self.seconds
+
+    def lines(self, name: str) -> list[str]:
+        return counted(self.seconds_of(name))
+
+    def begin(self, begin: Begin) -> None:
+        """Start the jobs, with what befalls them from the start."""
+        proxies = self.proxies
+        proxies["restarting"].rules.append(
+            Rule(method="POST", path="/pods", drop="before", call=lambda: proxies["restarting"].go_down(self.outage))
+        )
+        slower = {"status": 429, "headers": {"Retry-After": "1"}}
+        proxies["throttling"].rules.append(Rule(method="POST", path="/pods", times=self.refusals, **slower))
+        for path in ("/events", "/log", "watch=true"):
+            proxies["forbidding"].rules.append(Rule(method="GET", path=path, times=None, status=403))
+        for name in self.NAMES:
+            dag_id = "deferred_in_time" if name in TIMED else "deferred_once"
+            self.runs[name] = begin(dag_id, counting(self.seconds_of(name)), by=name)
+        for name in self.NAMES:
+            self.runs[name].running().followed_by_trigger()
+
+    def strike(self) -> None:
+        """Do to each what befalls it while it is followed."""
+        proxies = self.proxies
+        proxies["restarting"].go_down(self.outage)
+        throttled = Rule(times=None, status=429, headers={"Retry-After": "1"})
+        proxies["throttling"].hit_for(self.outage, throttled)
+        proxies["forgetful"].rules.append(Rule(path="watch=true", times=3, status=410))
+        proxies["stale"].rules.append(Rule(path="watch=true", times=1, status=410))
+        proxies["stale"].rules.append(Rule(path="watch=true", before=outdated(self.runs["stale"].driver())))
+        proxies["half_open"].go_silent(self.outage)
+        proxies["expiring"].renew(self.kubeconfigs["expiring"], namespace=self.namespace)
+        for name in ("throttling", "forgetful", "stale", "expiring"):
+            proxies[name].cut()
+
+    def ended(self, name: str) -> Run:
+        """The job, at its good end."""
+        assert self.runs[name].until("success", "failed", seconds=self.seconds + 300) == "success"
+        return self.runs[name]
+
+
+def outdated(driver: dict[str, Any]) -> bytes:
+    """What a watch tells that lags behind: that the driver had not started, and that there was none."""
+    old = {**driver, "metadata": {**driver["metadata"], "resourceVersion": "1"}, "status": {"phase": "Pending"}}
+    return b"".join(json.dumps({"type": type_, "object": old}).encode() + b"\n" for type_ in ("MODIFIED", "DELETED"))

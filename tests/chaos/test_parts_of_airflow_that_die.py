@@ -1,0 +1,170 @@
+"""Triggerers, schedulers, API servers and databases of Airflow that die, freeze, or are away for a while.
+
+The numbers are those of scenarios, see docs/reference/exactly-once.md. What is broken is mended behind each test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from airflow_k8s_bigdata.hooks import uploads
+from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.workloads.spark.dependencies import folder_of
+from demo.airflow import Airflow
+from tests.chaos import breaking, witness
+from tests.chaos.proxy import Proxy
+from tests.chaos.runs_of_airflow import INSTANCE, TASK, Begin, Run, counted, counting
+from tests.chaos.waiting import wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+LONG = "sleep 900"
+OUTAGES = [pytest.param(12, id="seconds"), pytest.param(120, id="minutes", marks=pytest.mark.slow)]
+FREEZES = [pytest.param(20, id="seconds"), pytest.param(60, id="a_minute", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(autouse=True)
+def mended(airflow: Airflow) -> Iterator[None]:
+    yield
+    breaking.mend(airflow)
+
+
+@pytest.fixture
+def second(airflow: Airflow) -> Iterator[None]:
+    """A second triggerer, once the first has something to do."""
+    yield
+    airflow.children.pop("second-triggerer").stop()
+
+
+def start_second(airflow: Airflow) -> None:
+    breaking.start(airflow, "triggerer", "second-triggerer")
+
+
+def assert_one_good_end(run: Run) -> None:
+    assert run.until("success", "failed", seconds=300) == "success"
+    assert (len(run.created()), len(run.succeeded()), run.max_live) == (1, 1, 1)
+
+
+# Triggerers
+
+
+def test_10_16_21_without_a_triggerer_drivers_go_on_and_those_not_wanted_are_reaped(
+    begin: Begin, airflow: Airflow
+) -> None:
+    wanted, cleared, failed = (begin("deferred", command) for command in (counting(30), "sleep 10", LONG))
+    for run in (wanted.running().followed_by_trigger(), cleared.running(), failed.running()):
+        run.until("deferred")
+    left = leave_uploads(airflow, failed)
+    breaking.kill(airflow, "triggerer")
+    cleared.clear()
+    failed.mark("failed")
+    assert begin("clean", "").until("success", "failed") == "success"
+    failed.until_none_lives()
+    assert not left.exists()
+    wait_for(lambda: len(cleared.created()) == 2, 180)
+    breaking.start(airflow, "triggerer")
+    assert_one_good_end(wanted)
+    assert list(dict.fromkeys(wanted.lines())) == counted(30)
+    assert cleared.until("success", "failed") == "success"
+    assert cleared.max_live == 1
+
+
+def leave_uploads(airflow: Airflow, run: Run) -> Path:
+    """What a submitter uploaded an hour ago for a run that nobody cleans up."""
+    identity = Identity(INSTANCE, run.dag_id, run.run_id, TASK)
+    folder = folder_of(airflow.env["TEST_UPLOADS"], identity)
+    uploads.upload([], folder=folder, identity=identity, namespace=run.kube.namespace)
+    path = Path(folder.removeprefix("file://"))
+    noted = json.loads((path / uploads.NOTE).read_text())
+    noted["made"] = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    (path / uploads.NOTE).write_text(json.dumps(noted))
+    return path
+
+
+def test_11_a_triggerer_that_is_shut_down_leaves_its_driver_alone(begin: Begin, airflow: Airflow, second: None) -> None:
+    run = begin("deferred", counting(20)).running().followed_by_trigger()
+    start_second(airflow)
+    airflow.children["triggerer"].stop(60)
+    assert_one_good_end(run)
+    assert "was killed" not in run.log()
+    assert list(dict.fromkeys(run.lines())) == counted(20)
+
+
+@pytest.mark.parametrize("seconds", FREEZES)
+def test_12_a_frozen_triggerer_that_wakes_up_does_not_end_what_another_one_has_by_now(
+    begin: Begin, airflow: Airflow, second: None, seconds: int
+) -> None:
+    run = begin("deferred", f"sleep {seconds + 25}").running().followed_by_trigger()
+    first = wait_for(run.triggerer)
+    start_second(airflow)
+    with breaking.triggerer_frozen(airflow):
+        breaking.outage(seconds)
+        wait_for(lambda: run.triggerer() not in (None, first))
+    wait_for(lambda: "is left alone: the task is deferred" in run.log() or run.state() == "success")
+    assert_one_good_end(run)
+
+
+@pytest.mark.parametrize("seconds", FREEZES)
+def test_13_two_triggerers_that_run_one_trigger_give_one_result_and_one_clean_up(
+    begin: Begin, airflow: Airflow, second: None, seconds: int
+) -> None:
+    run = begin("deferred", counting(seconds + 15)).running().followed_by_trigger()
+    first = wait_for(run.triggerer)
+    start_second(airflow)
+    with breaking.triggerer_frozen(airflow, whole=False):
+        wait_for(lambda: run.triggerer() not in (None, first))
+        wait_for(run.succeeded)
+        breaking.outage(5)
+    assert_one_good_end(run)
+    assert run.log().count("and what it owned are deleted") == 1
+    assert list(dict.fromkeys(run.lines())) == counted(seconds + 15)
+
+
+# Everything else
+
+
+def test_48_a_scheduler_that_dies_and_comes_back_changes_nothing(begin: Begin, airflow: Airflow) -> None:
+    run = begin("deferred", "sleep 8").running().followed_by_trigger()
+    breaking.kill(airflow, "scheduler")
+    breaking.start(airflow, "scheduler")
+    assert_one_good_end(run)
+    assert run.instance()["try_number"] == 1
+
+
+@pytest.mark.parametrize("seconds", OUTAGES)
+def test_14_a_database_that_is_away_ends_no_driver_and_the_result_comes_later(
+    begin: Begin, airflow: Airflow, seconds: int
+) -> None:
+    run = begin("deferred", "sleep 5").running().followed_by_trigger()
+    with breaking.database_down(airflow):
+        wait_for(run.succeeded)
+        breaking.outage(seconds)
+    breaking.mend(airflow)
+    assert_one_good_end(run)
+
+
+@pytest.mark.parametrize("seconds", OUTAGES)
+def test_15_an_api_server_that_is_away_at_submission_and_at_the_end_makes_nothing_run_twice(
+    begin: Begin, airflow: Airflow, proxies: dict[str, Proxy], seconds: int
+) -> None:
+    ending = begin("deferred", "sleep 15").running().followed_by_trigger()
+    server = airflow.children["api-server"]
+    with proxies["forgetful"].rule(
+        method="POST", path="/pods", call=lambda: os.killpg(server.pid, signal.SIGKILL)
+    ) as rule:
+        submitted = begin("deferred", "sleep 15", by="forgetful")
+        wait_for(lambda: rule.seen)
+    wait_for(ending.succeeded)
+    breaking.outage(seconds)
+    breaking.kill(airflow, "api-server")
+    breaking.mend(airflow)
+    for run in (ending, submitted):
+        assert_one_good_end(run)
+        assert witness.made_after_success(run.kube.record(), run.key) == 0
