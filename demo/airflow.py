@@ -139,12 +139,12 @@ class Airflow:
         with self._logging_in:
             if self._client is None:
                 answer = httpx.post(
-                    f"{self.url}/auth/token", json={"username": self.user, "password": self.password}, timeout=30
+                    f"{self.url}/auth/token", json={"username": self.user, "password": self.password}, timeout=120
                 )
                 answer.raise_for_status()
                 token = answer.json()["access_token"]
                 self._client = httpx.Client(
-                    base_url=f"{self.url}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=30
+                    base_url=f"{self.url}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=120
                 )
         return self._client
 

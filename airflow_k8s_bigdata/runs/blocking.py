@@ -33,10 +33,15 @@ def run(coroutine: Coroutine[Any, Any, T], *, started: Callable[[Cancel], None] 
     beginning: concurrent.futures.Future[Cancel] = concurrent.futures.Future()
     finished: concurrent.futures.Future[T] = concurrent.futures.Future()
 
+    given_up = threading.Event()
+
     async def body() -> T:
         cancel = _canceller()
         beginning.set_result(cancel)
         started(cancel)
+        if given_up.is_set():
+            coroutine.close()
+            raise asyncio.CancelledError
         return await coroutine
 
     def thread() -> None:
@@ -48,15 +53,17 @@ def run(coroutine: Coroutine[Any, Any, T], *, started: Callable[[Cancel], None] 
             finished.set_exception(error)
 
     worker = threading.Thread(target=thread, name="airflow-k8s-bigdata", daemon=True)
-    worker.start()
     try:
+        worker.start()
         return finished.result()
     except BaseException:
-        if not finished.done():
+        given_up.set()  # for a thread that has not got as far as to be cancelled
+        if not finished.done() and beginning.done():
             beginning.result()()
         raise
     finally:
-        worker.join()
+        if worker.is_alive():  # not when the interruption came before it was
+            worker.join()
 
 
 def _canceller() -> Cancel:

@@ -107,6 +107,8 @@ QUICK = {
 """Airflow's own waits, shortened."""
 
 SKEW = timedelta(minutes=5)
+KILLING = ("killing_1", "killing_2", "killing_3", "killing_4")
+"""Connections on which a worker dies at one of its calls."""
 
 
 @pytest.fixture(scope="package")
@@ -118,7 +120,7 @@ def proxies(cluster: Cluster) -> Iterator[dict[str, Proxy]]:
             "ahead": {"skew": SKEW},
             "behind": {"skew": -SKEW},
         }
-        made = {name: Proxy(cluster.kubeconfig, **special.get(name, {})) for name in Faults.NAMES}
+        made = {name: Proxy(cluster.kubeconfig, **special.get(name, {})) for name in (*Faults.NAMES, *KILLING)}
         yield {name: stack.enter_context(proxy) for name, proxy in made.items()}
 
 

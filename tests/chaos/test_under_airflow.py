@@ -6,20 +6,24 @@ numbers are those of scenarios, see docs/reference/exactly-once.md.
 
 from __future__ import annotations
 
+import functools
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
 
+from tests.chaos.conftest import KILLING
 from tests.chaos.faults import Faults
+from tests.chaos.proxy import Proxy, Rule
 from tests.chaos.runs_of_airflow import Begin, Run, counted, counting
 from tests.chaos.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 LONG = "sleep 900"
+Struck = Callable[[str], Run]
 
 
 class Scenario(NamedTuple):
@@ -27,39 +31,72 @@ class Scenario(NamedTuple):
 
     dag_id: str
     command: str
-    strike: Callable[[Run], object] = lambda run: None
+    strike: Callable[[Run], object] = lambda run: run.running()
 
 
 SCENARIOS = {
-    "5 worker dies": Scenario("sync", counting(40), lambda run: run.signal_worker(signal.SIGKILL)),
-    "8 worker is shut down": Scenario("sync_once", counting(40), lambda run: run.signal_worker(signal.SIGTERM)),
-    "8 worker is shut down, policy kill": Scenario("sync_killed", LONG, lambda run: run.signal_worker(signal.SIGTERM)),
-    "18 running, marked failed": Scenario("sync_once", LONG, lambda run: run.mark("failed")),
-    "18 running, marked success": Scenario("sync_once", LONG, lambda run: run.mark("success")),
-    "18 deferred, marked failed": Scenario("deferred", LONG, lambda run: run.followed_by_trigger().mark("failed")),
-    "18 deferred, marked success": Scenario("deferred", LONG, lambda run: run.followed_by_trigger().mark("success")),
-    "17 deferred, cleared": Scenario("deferred", "sleep 30", lambda run: run.followed_by_trigger().clear()),
-    "cleared while it runs": Scenario("sync", "sleep 30", lambda run: run.clear()),
+    "5 worker dies": Scenario("sync", counting(40), lambda run: run.running().signal_worker(signal.SIGKILL)),
+    "8 worker is shut down": Scenario(
+        "sync_once", counting(40), lambda run: run.running().signal_worker(signal.SIGTERM)
+    ),
+    "8 worker is shut down, policy kill": Scenario(
+        "sync_killed", LONG, lambda run: run.running().signal_worker(signal.SIGTERM)
+    ),
+    "18 running, marked failed": Scenario("sync_once", LONG, lambda run: run.running().mark("failed")),
+    "18 running, marked success": Scenario("sync_once", LONG, lambda run: run.running().mark("success")),
+    "18 deferred, marked failed": Scenario(
+        "deferred", LONG, lambda run: run.running().followed_by_trigger().mark("failed")
+    ),
+    "18 deferred, marked success": Scenario(
+        "deferred", LONG, lambda run: run.running().followed_by_trigger().mark("success")
+    ),
+    "17 deferred, cleared": Scenario("deferred", "sleep 30", lambda run: run.running().followed_by_trigger().clear()),
+    "cleared while it runs": Scenario("sync", "sleep 30", lambda run: run.running().clear()),
     "20 limited": Scenario("sync_limited", LONG),
     "20 deferred, limited": Scenario("deferred_limited", LONG),
     "21 run limited": Scenario("sync_run_limited", LONG),
+    "21 run deleted": Scenario("deferred", LONG, lambda run: run.running().followed_by_trigger().delete()),
     "trigger crashes": Scenario("deferred_unimportable", counting(30)),
+    "DAG paused": Scenario("deferred_paused", "sleep 30", lambda run: run.running().followed_by_trigger().pause()),
 }
+
+CALLS = {
+    "1 before its first call": {"method": "GET", "path": "/pods", "drop": "before"},
+    "2 behind the creation of the driver": {"method": "POST", "path": "/pods", "drop": "after"},
+    "3 before the creation of what it owns": {"method": "POST", "path": "/configmaps", "drop": "before"},
+    "4 before it knows that it has submitted": {"method": "GET", "path": "/pods", "first": 2, "drop": "after"},
+}
+"""The API calls at which a worker dies."""
 
 
 @pytest.fixture(scope="module")
-def struck(begin: Begin) -> dict[str, Run]:
-    """All runs, begun; those that are struck have been."""
-    runs = {name: begin(scenario.dag_id, scenario.command) for name, scenario in SCENARIOS.items()}
-    with ThreadPoolExecutor(len(runs)) as threads:  # each as soon as its driver runs
-        struck = [threads.submit(lambda name=name: SCENARIOS[name].strike(runs[name].running())) for name in runs]
-    for one in struck:
-        one.result()
+def killed_at(begin: Begin, proxies: dict[str, Proxy]) -> dict[str, Run]:
+    """Runs whose worker dies at a call; what their drivers do succeeds only if the next try completes them."""
+    runs = {}
+    for name, (moment, call) in zip(KILLING, CALLS.items(), strict=True):
+        rule = Rule(**call)
+        proxies[name].rules.append(rule)
+        runs[moment] = begin("sync_fragile", "sleep 5; test -f /opt/conf/greeting", by=name)
+        rule.call = functools.partial(runs[moment].signal_worker, signal.SIGKILL)
     return runs
 
 
-def test_5_9_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: dict[str, Run]) -> None:
-    run = struck["5 worker dies"]
+@pytest.fixture(scope="module")
+def struck(begin: Begin, killed_at: dict[str, Run]) -> Iterator[Struck]:
+    """All runs, begun at once; each is struck as soon as its driver runs."""
+    runs = {name: begin(scenario.dag_id, scenario.command) for name, scenario in SCENARIOS.items()}
+    with ThreadPoolExecutor(len(runs)) as threads:
+        strikes = {name: threads.submit(SCENARIOS[name].strike, run) for name, run in runs.items()}
+
+        def get(name: str) -> Run:
+            strikes[name].result()
+            return runs[name]
+
+        yield get
+
+
+def test_5_9_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: Struck) -> None:
+    run = struck("5 worker dies")
     assert run.until("success", "failed") == "success"
     assert run.instance()["try_number"] == 2
     assert len(run.created()) == 1
@@ -67,34 +104,44 @@ def test_5_9_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck
     assert list(dict.fromkeys(run.lines(1) + run.lines(2))) == counted(40)
 
 
-def test_8_a_worker_that_is_shut_down_leaves_its_driver_and_costs_no_retry(struck: dict[str, Run]) -> None:
-    run = struck["8 worker is shut down"]
+def test_8_a_worker_that_is_shut_down_leaves_its_driver_and_costs_no_retry(struck: Struck) -> None:
+    run = struck("8 worker is shut down")
     assert run.until("success", "failed") == "success"
     assert run.instance()["try_number"] == 1
     assert len(run.created()) == 1
     assert "adopted driver" in run.log()
 
 
-def test_8_with_the_policy_kill_a_worker_that_is_shut_down_ends_the_driver_and_fails(struck: dict[str, Run]) -> None:
-    run = struck["8 worker is shut down, policy kill"]
+def test_8_with_the_policy_kill_a_worker_that_is_shut_down_ends_the_driver_and_fails(struck: Struck) -> None:
+    run = struck("8 worker is shut down, policy kill")
     assert run.until("success", "failed") == "failed"
     run.until_none_lives()
 
 
 @pytest.mark.parametrize("mode", ["running", "deferred"])
 @pytest.mark.parametrize("state", ["failed", "success"])
-def test_18_marking_a_task_ends_its_driver_and_is_respected(struck: dict[str, Run], mode: str, state: str) -> None:
-    run = struck[f"18 {mode}, marked {state}"]
+def test_18_marking_a_task_ends_its_driver_and_is_respected(struck: Struck, mode: str, state: str) -> None:
+    run = struck(f"18 {mode}, marked {state}")
     run.until_none_lives()
     assert run.state() == state
     assert not run.succeeded()
 
 
 @pytest.mark.parametrize("scenario", ["cleared while it runs", "17 deferred, cleared"])
-def test_17_clearing_replaces_the_driver_and_leaves_the_new_one_alone(struck: dict[str, Run], scenario: str) -> None:
-    run = struck[scenario]
+def test_17_clearing_replaces_the_driver_and_leaves_the_new_one_alone(struck: Struck, scenario: str) -> None:
+    run = struck(scenario)
     assert run.until("success", "failed") == "success"
     assert (len(run.created()), len(run.succeeded()), run.max_live) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("moment", CALLS)
+def test_1_2_3_4_after_the_death_of_the_worker_at_a_call_its_next_try_completes_one_run(
+    killed_at: dict[str, Run], moment: str
+) -> None:
+    run = killed_at[moment]
+    assert run.until("success", "failed") == "success"
+    assert run.instance()["try_number"] == 2
+    assert (len(run.created()), run.max_live) == (1, 1)
 
 
 def test_a_task_cleared_after_its_success_runs_again(begin: Begin) -> None:
@@ -106,21 +153,34 @@ def test_a_task_cleared_after_its_success_runs_again(begin: Begin) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["20 limited", "20 deferred, limited"])
-def test_20_the_execution_timeout_ends_the_driver_and_says_so(struck: dict[str, Run], scenario: str) -> None:
-    run = struck[scenario]
+def test_20_the_execution_timeout_ends_the_driver_and_says_so(struck: Struck, scenario: str) -> None:
+    run = struck(scenario)
     assert run.until("failed", "success") == "failed"
     run.until_none_lives()
     assert "execution_timeout of 0:00:20 has passed" in run.log()
 
 
-def test_21_the_timeout_of_the_dag_run_ends_the_driver(struck: dict[str, Run]) -> None:
-    run = struck["21 run limited"]
+def test_21_the_timeout_of_the_dag_run_ends_the_driver(struck: Struck) -> None:
+    run = struck("21 run limited")
     run.until_none_lives()
     assert run.until("skipped", "failed") in ("skipped", "failed")
 
 
-def test_a_trigger_that_crashes_hands_its_run_back_to_a_worker(struck: dict[str, Run]) -> None:
-    run = struck["trigger crashes"]
+def test_21_deleting_a_dag_run_ends_its_driver(struck: Struck) -> None:
+    struck("21 run deleted").until_none_lives()
+    assert not struck("21 run deleted").succeeded()
+
+
+def test_pausing_a_dag_does_nothing_to_a_driver(struck: Struck) -> None:
+    run = struck("DAG paused")
+    wait_for(run.succeeded)
+    run.pause(False)
+    assert run.until("success", "failed") == "success"
+    assert len(run.created()) == 1
+
+
+def test_a_trigger_that_crashes_hands_its_run_back_to_a_worker(struck: Struck) -> None:
+    run = struck("trigger crashes")
     assert run.until("success", "failed") == "success"
     assert len(run.created()) == 1
     assert "so this worker waits for the run itself" in run.log()

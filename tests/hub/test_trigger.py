@@ -110,7 +110,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 @pytest.mark.parametrize("release", STORED)
-def test_a_row_that_a_release_stored_comes_back_as_it_was_through_airflow(release: str) -> None:
+def test_47_a_row_that_a_release_stored_comes_back_as_it_was_through_airflow(release: str) -> None:
     stored = Trigger._decrypt_kwargs(json.dumps(STORED[release]))
     again = RunTrigger(**{name: smart_decode_trigger_kwargs(value) for name, value in stored.items()})
     assert again.handle.application_id == "spark-bafa562f9cef22a6c201aee94b65204e"
@@ -118,7 +118,7 @@ def test_a_row_that_a_release_stored_comes_back_as_it_was_through_airflow(releas
 
 
 @pytest.mark.parametrize("release", STORED)
-async def test_a_row_that_a_release_stored_is_followed_to_its_runs_end(server: PodServer, release: str) -> None:
+async def test_47_a_row_that_a_release_stored_is_followed_to_its_runs_end(server: PodServer, release: str) -> None:
     again = RunTrigger(**{**STORED[release], "kubernetes_conn_id": "tests"})
     ended = pod(again.handle.identity.run_key, exit_code=0)
     ended["metadata"] |= {"name": again.handle.driver, "uid": again.handle.uid}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -74,6 +75,7 @@ def test_a_timeout_is_never_lost_while_the_loop_is_busy(_: int) -> None:
 
     with pytest.raises(Interrupted), alarm(0.02):
         blocking.run(chatter())
+    assert "airflow-k8s-bigdata" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_second_coroutine_can_run_inside_a_signal_handler_meanwhile() -> None:

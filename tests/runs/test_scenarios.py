@@ -16,7 +16,8 @@ ROWS = {
 }
 NAMES = {
     name
-    for path in (*(TESTS / "chaos").glob("test_*.py"), *(TESTS / "kube").glob("test_*.py"))
+    for folder in ("chaos", "hub", "kube")
+    for path in (TESTS / folder).glob("test_*.py")
     for name in re.findall(r"def (test_\w+)", path.read_text())
 }
 

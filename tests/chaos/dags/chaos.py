@@ -52,11 +52,13 @@ with DAG("collect_archived", schedule=None, catchup=False):
     SparkDriverLogsOperator(task_id="task", driver="long-gone", archive=COMMAND, namespace=NAMESPACE)
 
 dag("sync")
+dag("sync_fragile")
 dag("sync_once", retries=0)
 dag("sync_killed", retries=0, policy=RunPolicy(on_worker_stop=OnWorkerStop.KILL))
 dag("sync_limited", retries=0, execution_timeout=LIMIT)
-dag("sync_run_limited", retries=0, run_limit=2 * LIMIT)
+dag("sync_run_limited", retries=0, run_limit=3 * LIMIT)
 dag("deferred", deferrable=True)
+dag("deferred_paused", retries=0, deferrable=True)
 dag("deferred_once", retries=0, deferrable=True, policy=RunPolicy(drain_seconds=20))
 dag(
     "deferred_in_time",
