@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -69,7 +69,7 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db?timeout=30",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database(60),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__WORKERS": "1",
@@ -104,8 +104,7 @@ class Airflow:
     def start(self, *components: str) -> None:
         """Start the components (none named: all) and wait until the API answers."""
         for name in components or COMPONENTS:
-            command = [sys.executable, "-m", "airflow", *COMPONENTS[name]]
-            self.children[name] = Child(name, command, env=self.env, log=self.folder / f"{name}.log")
+            self.launch(name)
         wait_until("Airflow's API", self._answers, seconds=120, children=list(self.children.values()))
 
     @contextlib.contextmanager
@@ -117,6 +116,20 @@ class Airflow:
             yield self
         finally:
             self.stop()
+
+    def launch(self, component: str, name: str = "") -> Child:
+        """Start a component, or another one of its kind by a name of its own, and do not wait for it."""
+        name = name or component
+        # Two requests of one API server can wait for each other's lock on SQLite until one is refused, and sent again.
+        # The others wait longer than that, as a scheduler ends when it is refused.
+        env = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database(5)} if component == "api-server" else {}
+        command = [sys.executable, "-m", "airflow", *COMPONENTS[component]]
+        self.children[name] = Child(name, command, env=self.env | env, log=self.folder / f"{name}.log")
+        return self.children[name]
+
+    def _database(self, seconds: int) -> str:
+        """The database, with how long to wait for others who write to it."""
+        return f"sqlite:///{self.folder}/airflow.db?timeout={seconds}"
 
     def stop(self) -> None:
         """End everything that was started."""
@@ -158,9 +171,17 @@ class Airflow:
         """Unpause a DAG, start a run, and return the run's id. Waits until the DAG has been parsed."""
         children = list(self.children.values())
         wait_until(f"the parsing of DAG {dag_id}", lambda: self._unpause(dag_id), seconds=120, children=children)
-        answer = self.client.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf or {}})
-        answer.raise_for_status()
-        return str(answer.json()["dag_run_id"])
+        body = {"logical_date": None, "conf": conf or {}}
+        return str(self.ask("POST", f"/dags/{dag_id}/dagRuns", body).json()["dag_run_id"])
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+        """A request that changes something, sent again while SQLite is locked. Raises httpx.HTTPStatusError."""
+        for _ in range(20):
+            answer = self.client.request(method, path, json=body)
+            if answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
+                break
+            time.sleep(0.5)
+        return answer.raise_for_status()
 
     def _unpause(self, dag_id: str) -> bool:
         return self.client.patch(f"/dags/{dag_id}", json={"is_paused": False}).is_success

@@ -36,7 +36,7 @@ STOP_SECONDS = 3.0
 """How long a worker that was told to stop waits to see its driver gone; its supervisor sends SIGKILL after 5 s."""
 
 
-RESCHEDULE_SECONDS = 10
+RESCHEDULE_SECONDS = 30
 """How long the task of a stopped worker waits for its next one. The scheduler must have heard of the end of the first
 before: it takes an end that comes after the next start for a crash."""
 

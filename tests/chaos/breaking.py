@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,7 +12,6 @@ from contextlib import closing, contextmanager
 import httpx
 
 from demo.airflow import COMPONENTS, Airflow
-from demo.processes import Child
 from tests.chaos.waiting import wait_for
 
 
@@ -24,19 +22,11 @@ def kill(airflow: Airflow, part: str) -> None:
     child.stop()
 
 
-def start(airflow: Airflow, part: str, name: str = "") -> Child:
-    """Start it, or another one beside it under a name of its own, without waiting for it."""
-    name = name or part
-    command = [sys.executable, "-m", "airflow", *COMPONENTS[part]]
-    airflow.children[name] = Child(name, command, env=airflow.env, log=airflow.folder / f"{name}.log")
-    return airflow.children[name]
-
-
 def mend(airflow: Airflow) -> None:
     """Start again what has died, as Kubernetes would, and wait until the API answers."""
     for part in COMPONENTS:
         if not airflow.children[part].running:
-            start(airflow, part)
+            airflow.launch(part)
     wait_for(lambda: _answers(airflow))
 
 

@@ -75,7 +75,7 @@ class Faults:
 
     def ended(self, name: str) -> Run:
         """The job, at its good end."""
-        assert self.runs[name].until("success", "failed", seconds=self.seconds + 300) == "success"
+        assert self.runs[name].until("success", "failed", seconds=self.seconds + 600) == "success"
         return self.runs[name]
 
 

@@ -44,8 +44,12 @@ class Run:
     def state(self) -> str | None:
         return self.instance()["state"]
 
-    def until(self, *states: str, seconds: float = 240) -> str:
+    def until(self, *states: str, seconds: float = 400) -> str:
         return str(wait_for(lambda: self.state() in states and self.state(), seconds, lambda: f"is {self.state()}"))
+
+    def ended(self) -> None:
+        """Wait until the whole DAG run has ended: its task ends a little before."""
+        wait_for(lambda: self.airflow.run_state(self.dag_id, self.run_id) in ("success", "failed"))
 
     def triggerer(self) -> int | None:
         """The id of the triggerer that has the task's trigger."""
@@ -66,18 +70,23 @@ class Run:
     # What people do
 
     def mark(self, state: str) -> None:
-        path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}/taskInstances/{TASK}"
-        self.airflow.client.patch(path, json={"new_state": state}).raise_for_status()
+        self._do("PATCH", f"dagRuns/{self.run_id}/taskInstances/{TASK}", {"new_state": state})
 
     def clear(self) -> None:
         body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [TASK], "only_failed": False}
-        self.airflow.client.post(f"/dags/{self.dag_id}/clearTaskInstances", json=body).raise_for_status()
+        self._do("POST", "clearTaskInstances", body)
 
     def pause(self, paused: bool = True) -> None:
-        self.airflow.client.patch(f"/dags/{self.dag_id}", json={"is_paused": paused}).raise_for_status()
+        self._do("PATCH", "", {"is_paused": paused})
 
-    def delete(self) -> None:
-        self.airflow.client.delete(f"/dags/{self.dag_id}/dagRuns/{self.run_id}").raise_for_status()
+    def mark_whole(self, state: str) -> None:
+        self._do("PATCH", f"dagRuns/{self.run_id}", {"state": state})
+
+    def delete_dag(self) -> None:
+        self._do("DELETE", "")
+
+    def _do(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+        self.airflow.ask(method, f"/dags/{self.dag_id}/{path}".rstrip("/"), body)
 
     # What happens to processes
 
@@ -119,17 +128,18 @@ class Run:
 
     def running(self) -> Run:
         """Wait until a driver runs that did not before."""
-        wait_for(lambda: witness.running(self.kube.record(), self.key), 180, lambda: f"{self.state()}: {self.log()}")
+        wait_for(lambda: witness.running(self.kube.record(), self.key), 400, lambda: f"{self.state()}: {self.log()}")
         return self
 
     def followed_by_trigger(self) -> Run:
         """Wait until a triggerer follows the driver."""
         # Asked for seldom: many runs may wait at once, and Airflow takes tenths of a second to answer.
-        wait_for(lambda: self.state() == "deferred" and "driver running" in self.log(), 240, every=2)
+        wait_for(lambda: self.state() == "deferred" and "driver running" in self.log(), 400, every=2)
         return self
 
     def until_none_lives(self, seconds: float = 120) -> None:
-        wait_for(lambda: not self.live(), seconds, lambda: f"alive: {self.live()}")
+        """Wait until the drivers that there were have ended."""
+        wait_for(lambda: self.created() and not self.live(), seconds, lambda: f"alive: {self.live()}")
 
     @property
     def max_live(self) -> int:

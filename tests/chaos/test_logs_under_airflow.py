@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,13 @@ from airflow_k8s_bigdata.objects import logmarks
 from airflow_k8s_bigdata.objects.loglines import Batch, Cursor, Record
 from airflow_k8s_bigdata.runs.archive import Archive
 from airflow_k8s_bigdata.workloads.base import LogSource
-from demo.airflow import COMPONENTS, Airflow
-from demo.processes import Child
+from demo.airflow import Airflow
+from tests.chaos import breaking
 from tests.chaos.runs_of_airflow import TASK, Begin, Run
 from tests.chaos.tiny import PASSWORD
 from tests.chaos.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 LINES = 2400
 PRINTING = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; [ $((i % 200)) = 0 ] && sleep 1; done; exit 0"
@@ -46,12 +44,8 @@ def kill_triggerer(airflow: Airflow) -> Callable[[], None]:
     """SIGKILL, and another one."""
 
     def kill() -> None:
-        os.killpg(airflow.children["triggerer"].pid, signal.SIGKILL)
-        airflow.children["triggerer"].stop()
-        command = [sys.executable, "-m", "airflow", *COMPONENTS["triggerer"]]
-        airflow.children["triggerer"] = Child(
-            "triggerer", command, env=airflow.env, log=airflow.folder / "triggerer.log"
-        )
+        breaking.kill(airflow, "triggerer")
+        airflow.launch("triggerer")
 
     return kill
 

@@ -23,7 +23,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.runs_of_airflow import INSTANCE, TASK, Begin, Run, counted, counting
 from tests.chaos.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 LONG = "sleep 900"
 OUTAGES = [pytest.param(12, id="seconds"), pytest.param(120, id="minutes", marks=pytest.mark.slow)]
@@ -40,15 +40,16 @@ def mended(airflow: Airflow) -> Iterator[None]:
 def second(airflow: Airflow) -> Iterator[None]:
     """A second triggerer, once the first has something to do."""
     yield
-    airflow.children.pop("second-triggerer").stop()
+    if started := airflow.children.pop("second-triggerer", None):
+        started.stop()
 
 
 def start_second(airflow: Airflow) -> None:
-    breaking.start(airflow, "triggerer", "second-triggerer")
+    airflow.launch("triggerer", "second-triggerer")
 
 
 def assert_one_good_end(run: Run) -> None:
-    assert run.until("success", "failed", seconds=300) == "success"
+    assert run.until("success", "failed", seconds=600) == "success"
     assert (len(run.created()), len(run.succeeded()), run.max_live) == (1, 1, 1)
 
 
@@ -68,17 +69,17 @@ def test_10_16_21_without_a_triggerer_drivers_go_on_and_those_not_wanted_are_rea
     assert begin("clean", "").until("success", "failed") == "success"
     failed.until_none_lives()
     assert not left.exists()
-    wait_for(lambda: len(cleared.created()) == 2, 180)
-    breaking.start(airflow, "triggerer")
+    wait_for(lambda: len(cleared.created()) == 2, 400)
+    airflow.launch("triggerer")
     assert_one_good_end(wanted)
-    assert list(dict.fromkeys(wanted.lines())) == counted(30)
+    assert wanted.lines() == counted(30)
     assert cleared.until("success", "failed") == "success"
     assert cleared.max_live == 1
 
 
 def leave_uploads(airflow: Airflow, run: Run) -> Path:
-    """What a submitter uploaded an hour ago for a run that nobody cleans up."""
-    identity = Identity(INSTANCE, run.dag_id, run.run_id, TASK)
+    """What was uploaded an hour ago for a task instance that is no more."""
+    identity = Identity(INSTANCE, run.dag_id, "deleted", TASK)
     folder = folder_of(airflow.env["TEST_UPLOADS"], identity)
     uploads.upload([], folder=folder, identity=identity, namespace=run.kube.namespace)
     path = Path(folder.removeprefix("file://"))
@@ -94,7 +95,7 @@ def test_11_a_triggerer_that_is_shut_down_leaves_its_driver_alone(begin: Begin, 
     airflow.children["triggerer"].stop(60)
     assert_one_good_end(run)
     assert "was killed" not in run.log()
-    assert list(dict.fromkeys(run.lines())) == counted(20)
+    assert run.lines() == counted(20)
 
 
 @pytest.mark.parametrize("seconds", FREEZES)
@@ -124,7 +125,7 @@ def test_13_two_triggerers_that_run_one_trigger_give_one_result_and_one_clean_up
         breaking.outage(5)
     assert_one_good_end(run)
     assert run.log().count("and what it owned are deleted") == 1
-    assert list(dict.fromkeys(run.lines())) == counted(seconds + 15)
+    assert run.lines() == counted(seconds + 15)
 
 
 # Everything else
@@ -133,7 +134,7 @@ def test_13_two_triggerers_that_run_one_trigger_give_one_result_and_one_clean_up
 def test_48_a_scheduler_that_dies_and_comes_back_changes_nothing(begin: Begin, airflow: Airflow) -> None:
     run = begin("deferred", "sleep 8").running().followed_by_trigger()
     breaking.kill(airflow, "scheduler")
-    breaking.start(airflow, "scheduler")
+    airflow.launch("scheduler")
     assert_one_good_end(run)
     assert run.instance()["try_number"] == 1
 
@@ -154,12 +155,12 @@ def test_14_a_database_that_is_away_ends_no_driver_and_the_result_comes_later(
 def test_15_an_api_server_that_is_away_at_submission_and_at_the_end_makes_nothing_run_twice(
     begin: Begin, airflow: Airflow, proxies: dict[str, Proxy], seconds: int
 ) -> None:
-    ending = begin("deferred", "sleep 15").running().followed_by_trigger()
+    ending = begin("deferred_patient", "sleep 15").running().followed_by_trigger()
     server = airflow.children["api-server"]
     with proxies["forgetful"].rule(
         method="POST", path="/pods", call=lambda: os.killpg(server.pid, signal.SIGKILL)
     ) as rule:
-        submitted = begin("deferred", "sleep 15", by="forgetful")
+        submitted = begin("deferred_patient", "sleep 15", by="forgetful")
         wait_for(lambda: rule.seen)
     wait_for(ending.succeeded)
     breaking.outage(seconds)

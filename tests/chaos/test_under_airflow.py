@@ -20,7 +20,7 @@ from tests.chaos.proxy import Proxy, Rule
 from tests.chaos.runs_of_airflow import Begin, Run, counted, counting
 from tests.chaos.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 LONG = "sleep 900"
 Struck = Callable[[str], Run]
@@ -31,7 +31,7 @@ class Scenario(NamedTuple):
 
     dag_id: str
     command: str
-    strike: Callable[[Run], object] = lambda run: run.running()
+    strike: Callable[[Run], object] = lambda run: None
 
 
 SCENARIOS = {
@@ -55,7 +55,10 @@ SCENARIOS = {
     "20 limited": Scenario("sync_limited", LONG),
     "20 deferred, limited": Scenario("deferred_limited", LONG),
     "21 run limited": Scenario("sync_run_limited", LONG),
-    "21 run deleted": Scenario("deferred", LONG, lambda run: run.running().followed_by_trigger().delete()),
+    "18 deferred, run marked failed": Scenario(
+        "deferred", LONG, lambda run: run.running().followed_by_trigger().mark_whole("failed")
+    ),
+    "21 DAG deleted": Scenario("deferred_deleted", LONG, lambda run: run.running().followed_by_trigger().delete_dag()),
     "trigger crashes": Scenario("deferred_unimportable", counting(30)),
     "DAG paused": Scenario("deferred_paused", "sleep 30", lambda run: run.running().followed_by_trigger().pause()),
 }
@@ -83,7 +86,7 @@ def killed_at(begin: Begin, proxies: dict[str, Proxy]) -> dict[str, Run]:
 
 @pytest.fixture(scope="module")
 def struck(begin: Begin, killed_at: dict[str, Run]) -> Iterator[Struck]:
-    """All runs, begun at once; each is struck as soon as its driver runs."""
+    """All runs, begun at once; each is struck as soon as its driver runs. Gives each by its name."""
     runs = {name: begin(scenario.dag_id, scenario.command) for name, scenario in SCENARIOS.items()}
     with ThreadPoolExecutor(len(runs)) as threads:
         strikes = {name: threads.submit(SCENARIOS[name].strike, run) for name, run in runs.items()}
@@ -98,10 +101,11 @@ def struck(begin: Begin, killed_at: dict[str, Run]) -> Iterator[Struck]:
 def test_5_9_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: Struck) -> None:
     run = struck("5 worker dies")
     assert run.until("success", "failed") == "success"
-    assert run.instance()["try_number"] == 2
+    last = run.instance()["try_number"]
+    assert last > 1
     assert len(run.created()) == 1
-    assert "adopted driver" in run.log(2)
-    assert list(dict.fromkeys(run.lines(1) + run.lines(2))) == counted(40)
+    assert "adopted driver" in run.log(last)
+    assert run.lines(1) + run.lines(last) == counted(40)
 
 
 def test_8_a_worker_that_is_shut_down_leaves_its_driver_and_costs_no_retry(struck: Struck) -> None:
@@ -140,15 +144,15 @@ def test_1_2_3_4_after_the_death_of_the_worker_at_a_call_its_next_try_completes_
 ) -> None:
     run = killed_at[moment]
     assert run.until("success", "failed") == "success"
-    assert run.instance()["try_number"] == 2
+    assert run.instance()["try_number"] > 1
     assert (len(run.created()), run.max_live) == (1, 1)
 
 
 def test_a_task_cleared_after_its_success_runs_again(begin: Begin) -> None:
     run = begin("sync", "true")
-    run.until("success")
+    run.ended()
     run.clear()
-    wait_for(lambda: len(run.succeeded()) == 2, 180)
+    wait_for(lambda: len(run.succeeded()) == 2, 400)
     assert run.until("success", "failed") == "success"
 
 
@@ -157,7 +161,7 @@ def test_20_the_execution_timeout_ends_the_driver_and_says_so(struck: Struck, sc
     run = struck(scenario)
     assert run.until("failed", "success") == "failed"
     run.until_none_lives()
-    assert "execution_timeout of 0:00:20 has passed" in run.log()
+    assert "execution_timeout of 0:00:45 has passed" in run.log()
 
 
 def test_21_the_timeout_of_the_dag_run_ends_the_driver(struck: Struck) -> None:
@@ -166,9 +170,11 @@ def test_21_the_timeout_of_the_dag_run_ends_the_driver(struck: Struck) -> None:
     assert run.until("skipped", "failed") in ("skipped", "failed")
 
 
-def test_21_deleting_a_dag_run_ends_its_driver(struck: Struck) -> None:
-    struck("21 run deleted").until_none_lives()
-    assert not struck("21 run deleted").succeeded()
+@pytest.mark.parametrize("scenario", ["18 deferred, run marked failed", "21 DAG deleted"])
+def test_18_21_whoever_ends_all_that_a_task_belongs_to_ends_its_driver(struck: Struck, scenario: str) -> None:
+    run = struck(scenario)
+    run.until_none_lives()
+    assert not run.succeeded()
 
 
 def test_pausing_a_dag_does_nothing_to_a_driver(struck: Struck) -> None:

@@ -102,6 +102,15 @@ def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield installed
 
 
+def until_logs_rest(airflow: Airflow, dag_id: str, run_id: str) -> None:
+    """A task's last lines are written after its state is set: wait until two seconds have brought no more."""
+    folder = airflow.folder / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
+    before, sizes = None, {path: path.stat().st_size for path in folder.rglob("*.log*")}
+    while sizes != before:
+        time.sleep(2)
+        before, sizes = sizes, {path: path.stat().st_size for path in folder.rglob("*.log*")}
+
+
 @pytest.fixture(scope="session")
 def ended(airflow: Airflow) -> Any:
     """Runs a DAG once per session and returns the ended run."""
@@ -111,7 +120,7 @@ def ended(airflow: Airflow) -> Any:
         if dag_id not in runs:
             run_id = airflow.trigger(dag_id)
             airflow.wait(dag_id, run_id, seconds=seconds)
-            time.sleep(1)  # the last task's log is uploaded after its state is set
+            until_logs_rest(airflow, dag_id, run_id)
             states = {name: ti["state"] for name, ti in airflow.task_instances(dag_id, run_id).items()}
             runs[dag_id] = Ended(airflow, dag_id, run_id, states)
         return runs[dag_id]

@@ -19,7 +19,7 @@ COMMAND = "{{ dag_run.conf['command'] }}"
 CONNECTION = "{{ dag_run.conf['by'] }}"
 NAMESPACE, IMAGE = os.environ["TEST_NAMESPACE"], os.environ["TEST_IMAGE"]
 TINY = Tiny(COMMAND, namespace=NAMESPACE, image=IMAGE)
-LIMIT = timedelta(seconds=20)
+LIMIT = timedelta(seconds=45)
 MINUTES = timedelta(minutes=3)
 
 
@@ -28,13 +28,15 @@ class Unimportable(Tiny):
     """A workload that the triggerer can't import: it is defined in a DAG file."""
 
 
-def dag(dag_id: str, *, retries: int = 3, run_limit: timedelta | None = None, **options: object) -> None:
+def dag(
+    dag_id: str, *, retries: int = 3, pause: int = 0, run_limit: timedelta | None = None, **options: object
+) -> None:
     with DAG(dag_id, schedule=None, catchup=False, dagrun_timeout=run_limit) as made:
         TinyOperator(
             task_id="task",
             kubernetes_conn_id=CONNECTION,
             retries=retries,
-            retry_delay=timedelta(0),
+            retry_delay=timedelta(seconds=pause),
             **{"tiny": TINY, "deferrable": False, **options},
         )
     globals()[dag_id] = made
@@ -56,8 +58,10 @@ dag("sync_fragile")
 dag("sync_once", retries=0)
 dag("sync_killed", retries=0, policy=RunPolicy(on_worker_stop=OnWorkerStop.KILL))
 dag("sync_limited", retries=0, execution_timeout=LIMIT)
-dag("sync_run_limited", retries=0, run_limit=3 * LIMIT)
+dag("sync_run_limited", retries=0, run_limit=timedelta(seconds=60))
 dag("deferred", deferrable=True)
+dag("deferred_deleted", retries=0, deferrable=True)
+dag("deferred_patient", retries=20, pause=10, deferrable=True)
 dag("deferred_paused", retries=0, deferrable=True)
 dag("deferred_once", retries=0, deferrable=True, policy=RunPolicy(drain_seconds=20))
 dag(
