@@ -21,7 +21,8 @@ from demo.airflow import Airflow
 from tests.chaos import submitter
 from tests.chaos.faults import Faults
 from tests.chaos.proxy import Proxy
-from tests.chaos.runs_of_airflow import INSTANCE, Begin, beginning
+from tests.chaos.runs_of_airflow import INSTANCE, Begin, Run, beginning
+from tests.chaos.scenarios import KILLING, Struck, kill_at_calls, striking
 from tests.chaos.submitter import Task
 from tests.chaos.tiny import Tiny
 from tests.shared_cluster import Cluster
@@ -101,14 +102,12 @@ QUICK = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
 }
 """Airflow's own waits, shortened."""
 
 SKEW = timedelta(minutes=5)
-KILLING = ("killing_1", "killing_2", "killing_3", "killing_4")
-"""Connections on which a worker dies at one of its calls."""
 
 
 @pytest.fixture(scope="package")
@@ -156,22 +155,45 @@ def connection(kubeconfig: Path) -> str:
     return json.dumps({"conn_type": "kubernetes", "extra": {"kube_config_path": str(kubeconfig)}})
 
 
-@pytest.fixture(
-    scope="package",
-    params=[
-        pytest.param({"outage": 8, "seconds": 40}, id="seconds"),
-        pytest.param({"outage": 300, "seconds": 400}, id="minutes", marks=pytest.mark.slow),
-    ],
-)
-def faults(airflow: Airflow, cluster: Cluster, proxies: dict[str, Proxy], request: pytest.FixtureRequest) -> Faults:
+@pytest.fixture(scope="package")
+def short_faults(airflow: Airflow, cluster: Cluster, proxies: dict[str, Proxy]) -> Faults:
+    return begin_faults(airflow, cluster, proxies, outage=8, seconds=30)
+
+
+@pytest.fixture(scope="package")
+def long_faults(airflow: Airflow, cluster: Cluster, proxies: dict[str, Proxy], short_faults: Faults) -> Faults:
+    for name in short_faults.NAMES:
+        short_faults.ended(name)  # the proxies are the same
+    return begin_faults(airflow, cluster, proxies, outage=300, seconds=400)
+
+
+@pytest.fixture(params=["short", pytest.param("long", marks=pytest.mark.slow)])
+def faults(request: pytest.FixtureRequest) -> Faults:
     """Deferred jobs, begun and struck. The slow form lasts as long as such faults do."""
+    found: Faults = request.getfixturevalue(f"{request.param}_faults")
+    return found
+
+
+def begin_faults(airflow: Airflow, cluster: Cluster, proxies: dict[str, Proxy], **form: Any) -> Faults:
     for proxy in proxies.values():
         proxy.rules.clear()
     kubeconfigs = {name: airflow.folder / name for name in proxies}
-    made = Faults(proxies, kubeconfigs, cluster.namespace, **request.param)
+    made = Faults(proxies, kubeconfigs, cluster.namespace, **form)
     made.begin(beginning(airflow, cluster))
-    made.strike()
     return made
+
+
+@pytest.fixture(scope="package")
+def killed_at(begin: Begin, proxies: dict[str, Proxy]) -> dict[str, Run]:
+    """Runs whose worker dies at one of its calls, by the call."""
+    return kill_at_calls(begin, proxies)
+
+
+@pytest.fixture(scope="package")
+def struck(begin: Begin, killed_at: dict[str, Run]) -> Iterator[Struck]:
+    """Runs that something befalls, by its name."""
+    with striking(begin) as get:
+        yield get
 
 
 @pytest.fixture(scope="package")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +34,7 @@ class Faults:
     namespace: str
     outage: float
     seconds: int
-    refusals: int = 8
+    refusals: int = 7
     runs: dict[str, Run] = field(default_factory=dict)
 
     def seconds_of(self, name: str) -> int:
@@ -44,7 +45,7 @@ class Faults:
         return counted(self.seconds_of(name))
 
     def begin(self, begin: Begin) -> None:
-        """Start the jobs, with what befalls them from the start."""
+        """Start the jobs, and strike each as soon as it is followed; some things befall them from the start."""
         proxies = self.proxies
         proxies["restarting"].rules.append(
             Rule(method="POST", path="/pods", drop="before", call=lambda: proxies["restarting"].go_down(self.outage))
@@ -56,22 +57,29 @@ class Faults:
         for name in self.NAMES:
             dag_id = "deferred_in_time" if name in TIMED else "deferred_once"
             self.runs[name] = begin(dag_id, counting(self.seconds_of(name)), by=name)
-        for name in self.NAMES:
-            self.runs[name].running().followed_by_trigger()
+        with ThreadPoolExecutor(len(self.NAMES)) as threads:
+            for struck in [threads.submit(self._strike, name) for name in self.NAMES]:
+                struck.result()
 
-    def strike(self) -> None:
-        """Do to each what befalls it while it is followed."""
-        proxies = self.proxies
-        proxies["restarting"].go_down(self.outage)
-        throttled = Rule(times=None, status=429, headers={"Retry-After": "1"})
-        proxies["throttling"].hit_for(self.outage, throttled)
-        proxies["forgetful"].rules.append(Rule(path="watch=true", times=3, status=410))
-        proxies["stale"].rules.append(Rule(path="watch=true", times=1, status=410))
-        proxies["stale"].rules.append(Rule(path="watch=true", before=outdated(self.runs["stale"].driver())))
-        proxies["half_open"].go_silent(self.outage)
-        proxies["expiring"].renew(self.kubeconfigs["expiring"], namespace=self.namespace)
-        for name in ("throttling", "forgetful", "stale", "expiring"):
-            proxies[name].cut()
+    def _strike(self, name: str) -> None:
+        """Do to it what befalls it while it is followed."""
+        proxy, run = self.proxies[name], self.runs[name].running().followed_by_trigger()
+        match name:
+            case "restarting":
+                proxy.go_down(self.outage)
+            case "throttling":
+                proxy.hit_for(self.outage, Rule(times=None, status=429, headers={"Retry-After": "1"}))
+            case "forgetful":
+                proxy.rules.append(Rule(path="watch=true", times=3, status=410))
+            case "half_open":
+                proxy.go_silent(self.outage)
+            case "stale":
+                proxy.rules.append(Rule(path="watch=true", times=1, status=410))
+                proxy.rules.append(Rule(path="watch=true", times=1, before=outdated(run.driver())))
+            case "expiring":
+                proxy.renew(self.kubeconfigs[name], namespace=self.namespace)
+        if name in ("throttling", "forgetful", "stale", "expiring"):
+            proxy.cut()
 
     def ended(self, name: str) -> Run:
         """The job, at its good end."""

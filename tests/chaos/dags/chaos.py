@@ -61,7 +61,7 @@ dag("sync_limited", retries=0, execution_timeout=LIMIT)
 dag("sync_run_limited", retries=0, run_limit=timedelta(seconds=60))
 dag("deferred", deferrable=True)
 dag("deferred_deleted", retries=0, deferrable=True)
-dag("deferred_patient", retries=20, pause=10, deferrable=True)
+dag("deferred_patient", retries=30, pause=6, deferrable=True)
 dag("deferred_paused", retries=0, deferrable=True)
 dag("deferred_once", retries=0, deferrable=True, policy=RunPolicy(drain_seconds=20))
 dag(

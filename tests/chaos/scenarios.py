@@ -1,0 +1,90 @@
+"""Runs under real Airflow, and what is done to each while its driver runs, all at about the same time."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from tests.chaos.proxy import Proxy, Rule
+from tests.chaos.runs_of_airflow import Begin, Run, counting
+
+LONG = "sleep 900"
+Struck = Callable[[str], Run]
+
+
+class Scenario(NamedTuple):
+    """A run of a DAG, and what is done to it while its driver runs."""
+
+    dag_id: str
+    command: str
+    strike: Callable[[Run], object] = lambda run: None
+
+
+SCENARIOS = {
+    "5 worker dies": Scenario("sync", counting(40), lambda run: run.running().signal_worker(signal.SIGKILL)),
+    "8 worker is shut down": Scenario(
+        "sync_once", counting(40), lambda run: run.running().signal_worker(signal.SIGTERM)
+    ),
+    "8 worker is shut down, policy kill": Scenario(
+        "sync_killed", LONG, lambda run: run.running().signal_worker(signal.SIGTERM)
+    ),
+    "18 running, marked failed": Scenario("sync_once", LONG, lambda run: run.running().mark("failed")),
+    "18 running, marked success": Scenario("sync_once", LONG, lambda run: run.running().mark("success")),
+    "18 deferred, marked failed": Scenario(
+        "deferred", LONG, lambda run: run.running().followed_by_trigger().mark("failed")
+    ),
+    "18 deferred, marked success": Scenario(
+        "deferred", LONG, lambda run: run.running().followed_by_trigger().mark("success")
+    ),
+    "17 deferred, cleared": Scenario("deferred", "sleep 30", lambda run: run.running().followed_by_trigger().clear()),
+    "cleared while it runs": Scenario("sync", "sleep 30", lambda run: run.running().clear()),
+    "20 limited": Scenario("sync_limited", LONG),
+    "20 deferred, limited": Scenario("deferred_limited", LONG),
+    "21 run limited": Scenario("sync_run_limited", LONG),
+    "18 deferred, run marked failed": Scenario(
+        "deferred", LONG, lambda run: run.running().followed_by_trigger().mark_whole("failed")
+    ),
+    "21 DAG deleted": Scenario("deferred_deleted", LONG, lambda run: run.running().followed_by_trigger().delete_dag()),
+    "trigger crashes": Scenario("deferred_unimportable", counting(30)),
+    "DAG paused": Scenario("deferred_paused", "sleep 30", lambda run: run.running().followed_by_trigger().pause()),
+}
+
+CALLS: dict[str, dict[str, Any]] = {
+    "1 before its first call": {"method": "GET", "path": "/pods", "drop": "before"},
+    "2 behind the creation of the driver": {"method": "POST", "path": "/pods", "drop": "after"},
+    "3 before the creation of what it owns": {"method": "POST", "path": "/configmaps", "drop": "before"},
+    "4 before it knows that it has submitted": {"method": "GET", "path": "/pods", "first": 2, "drop": "after"},
+}
+"""The API calls at which a worker dies."""
+
+KILLING = ("killing_1", "killing_2", "killing_3", "killing_4")
+"""Connections on which a worker dies at one of these calls."""
+
+
+def kill_at_calls(begin: Begin, proxies: Mapping[str, Proxy]) -> dict[str, Run]:
+    """Runs whose worker dies at a call; what their drivers do succeeds only if the next try completes them."""
+    runs = {}
+    for name, (moment, call) in zip(KILLING, CALLS.items(), strict=True):
+        rule = Rule(**call)
+        proxies[name].rules.append(rule)
+        runs[moment] = begin("sync_fragile", "sleep 5; test -f /opt/conf/greeting", by=name)
+        rule.call = functools.partial(runs[moment].signal_worker, signal.SIGKILL)
+    return runs
+
+
+@contextmanager
+def striking(begin: Begin) -> Iterator[Struck]:
+    """All runs, begun at once; each is struck as soon as its driver runs. Gives each by its name."""
+    runs = {name: begin(scenario.dag_id, scenario.command) for name, scenario in SCENARIOS.items()}
+    with ThreadPoolExecutor(len(runs)) as threads:
+        strikes = {name: threads.submit(SCENARIOS[name].strike, run) for name, run in runs.items()}
+
+        def get(name: str) -> Run:
+            strikes[name].result()
+            return runs[name]
+
+        yield get
