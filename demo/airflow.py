@@ -163,9 +163,7 @@ class Airflow:
 
     def get(self, path: str, **params: Any) -> Any:
         """GET below /api/v2, decoded."""
-        answer = self.client.get(path, params=params)
-        answer.raise_for_status()
-        return answer.json()
+        return self.ask("GET", path, params=params).json()
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Unpause a DAG, start a run, and return the run's id. Waits until the DAG has been parsed."""
@@ -174,10 +172,12 @@ class Airflow:
         body = {"logical_date": None, "conf": conf or {}}
         return str(self.ask("POST", f"/dags/{dag_id}/dagRuns", body).json()["dag_run_id"])
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        """A request that changes something, sent again while SQLite is locked. Raises httpx.HTTPStatusError."""
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, Any] | None = None
+    ) -> httpx.Response:
+        """A request below /api/v2, sent again while SQLite is locked. Raises httpx.HTTPStatusError."""
         for _ in range(20):
-            answer = self.client.request(method, path, json=body)
+            answer = self.client.request(method, path, json=body, params=params)
             if answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
                 break
             time.sleep(0.5)
