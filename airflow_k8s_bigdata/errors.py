@@ -14,7 +14,8 @@ BigDataError
 │   ├── Throttled          429  `retry_after` says how long to wait
 │   ├── ServerFailed       5xx
 │   └── Unreachable        no answer at all: connection, TLS, timeout
-├── ArchiveFailed          the object storage's: logs can't be written to it or read from it
+├── StorageFailed          the object storage's: it can't be reached, or fails
+│   └── ArchiveFailed      logs can't be written to it or read from it
 └── RunFailed              the job's: the driver failed, was killed or was lost
 """
 
@@ -149,15 +150,23 @@ def from_status(
     return kind(message, action=action, status=status, reason=reason, details=details, retry_after=retry_after)
 
 
-class ArchiveFailed(BigDataError):
-    """An archive of logs can't be written or read.
+class StorageFailed(BigDataError):
+    """An object storage can't be reached, or fails.
 
     :param message: what is wrong.
     :param action: what was being done, such as "read s3://logs/sales/load-1-driver".
     """
 
+    what = "object storage"
+
     def __init__(self, message: str, *, action: str) -> None:
-        super().__init__(f"log archive, {action}: {message}")
+        super().__init__(f"{self.what}, {action}: {message}")
+
+
+class ArchiveFailed(StorageFailed):
+    """An archive of logs can't be written or read."""
+
+    what = "log archive"
 
 
 class RunFailed(BigDataError):

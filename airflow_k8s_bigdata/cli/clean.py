@@ -99,5 +99,5 @@ async def _remove(api: Api, leftover: Leftover) -> None:
 async def _with_storage(work: Callable[[str], T], where: str) -> T:
     try:
         return await asyncio.to_thread(work, where)
-    except (OSError, errors.SpecError) as error:
+    except (errors.StorageFailed, errors.SpecError) as error:
         raise click.ClickException(f"{where}: {error}") from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
 from airflow_k8s_bigdata import compat, errors
-from airflow_k8s_bigdata.hooks import uploads
+from airflow_k8s_bigdata.hooks import storage
 from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.runs.runlogs import LogOptions
 
@@ -24,13 +23,14 @@ TRIES = 4
 
 
 class ObjectStore:
-    """A folder of an object storage, as `runs.archive.Store`. In threads, as fsspec's own calls wait.
+    """A folder of an object storage, as `runs.archive.Store`.
 
     :param folder: `s3://connection@bucket/folder`, `file:///folder` and so on.
     """
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._known = False
 
     @property
     def address(self) -> str:
@@ -50,19 +50,7 @@ class ObjectStore:
 
     async def write(self, name: str, data: bytes) -> None:
         """Write a file at one go. Raises ArchiveFailed."""
-
-        def write() -> None:
-            path = self._path(name)
-            if path.protocol == "file":
-                # No storage shows an object before it is whole, but a disk does.
-                draft = self._path(f"{name}.draft")
-                draft.parent.mkdir(parents=True, exist_ok=True)
-                draft.write_bytes(data)
-                draft.replace(path)
-            else:
-                path.write_bytes(data)
-
-        await self._done(f"write {self._folder}/{name}", write)
+        await self._done(f"write {self._folder}/{name}", lambda: storage.written(self._path(name), data))
 
     async def remove(self, name: str) -> None:
         """Remove a file that may be gone already. Raises ArchiveFailed."""
@@ -73,18 +61,22 @@ class ObjectStore:
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(TRIES),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
-            retry=tenacity.retry_if_not_exception_type((errors.BigDataError, ImportError, PermissionError)),
+            retry=tenacity.retry_if_exception(_may_pass),
             reraise=True,
         )
-        try:
-            return await retrying(asyncio.to_thread, work)
-        except errors.BigDataError:
-            raise
-        except Exception as error:  # every storage has errors of its own: botocore's, google's, azure's
-            raise errors.ArchiveFailed(f"{type(error).__name__}: {error}", action=action) from error
+        with storage.blamed(action, errors.ArchiveFailed):
+            if not self._known:
+                await compat.in_triggerer(self._path, "")  # asks Airflow for the connection, once
+                self._known = True
+            return await retrying(storage.in_thread, work)
 
     def _path(self, name: str) -> ObjectStoragePath:
-        return uploads.path_of(f"{self._folder}/{name}", field="logs.archive")
+        return storage.path_of(f"{self._folder}/{name}", field="logs.archive")
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether it is worth another try; what cancels the work is none of it."""
+    return isinstance(error, Exception) and not isinstance(error, (errors.BigDataError, *storage.REFUSALS))
 
 
 def options(logs: Logs, handle: Handle) -> LogOptions:

@@ -136,7 +136,7 @@ class SparkCleanupOperator(compat.BaseOperator):
                 await asyncio.to_thread(stored.remove, leftover.name)
             else:
                 await cleaning.remove(api, leftover)
-        except (errors.ClusterError, OSError) as error:
+        except (errors.ClusterError, errors.StorageFailed) as error:
             self.log.error("not deleted: %s: %s", what, error)
             return False
         self.log.info("deleted %s", what)

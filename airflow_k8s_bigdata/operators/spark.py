@@ -92,5 +92,5 @@ class SparkDriverOperator(WorkloadOperator):
             return
         try:
             await asyncio.to_thread(uploads.remove, folder)
-        except (OSError, ImportError) as error:
+        except (errors.StorageFailed, errors.SpecError) as error:
             self.log.warning("uploads in %s could not be removed: %s", folder, error)

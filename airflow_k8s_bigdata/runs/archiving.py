@@ -124,7 +124,7 @@ class Archiving:
         """Do the work; say what goes wrong with it."""
         try:
             await work
-        except (errors.ClusterError, errors.ArchiveFailed) as error:
+        except (errors.ClusterError, errors.ArchiveFailed, errors.SpecError) as error:
             self._sink.note(logging.WARNING, f"the log of {source.pod} is not archived to its end: {error}")
 
 

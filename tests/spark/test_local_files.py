@@ -59,6 +59,14 @@ def test_the_driver_is_told_where_the_uploads_are(uploading: SparkApplication) -
     assert (values["spark.jars"], values["spark.archives"]) == (jar, f"{archive}#env")
 
 
+def test_the_driver_is_not_told_the_connection_to_upload_by(uploading: SparkApplication) -> None:
+    dependencies = dataclasses.replace(uploading.dependencies, upload_path="s3a://aws@bucket/uploads")
+    objects = list(dataclasses.replace(uploading, dependencies=dependencies).manifests(IDENTITY))
+    expected = list(uploading.manifests(IDENTITY))
+    assert container(objects)["args"] == container(expected)["args"]
+    assert spark_properties(objects)["spark.jars"] == spark_properties(expected)["spark.jars"]
+
+
 def test_the_folder_to_remove_is_the_runs_own(uploading: SparkApplication) -> None:
     assert uploading.upload_folder(IDENTITY) == FOLDER
     assert dataclasses.replace(PYTHON, dependencies=Dependencies(upload_path=UPLOADS)).upload_folder(IDENTITY) is None

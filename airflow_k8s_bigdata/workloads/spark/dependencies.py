@@ -22,6 +22,9 @@ MAX_IN_CONFIG_MAP = 512 * 1024
 FOLDER_PREFIX = "spark-upload-"
 """What the names of folders with uploads begin with, as Spark's own do."""
 
+WITH_CONNECTION = frozenset({"s3", "s3a", "s3n", "gs", "gcs"})
+"""Schemes whose `user@` before the bucket is an Airflow connection to upload by."""
+
 UPLOADED_LISTS = (keys.JARS, keys.FILES, keys.ARCHIVES, keys.PY_FILES)
 
 
@@ -92,11 +95,20 @@ def uploaded_lists(submission: Submission) -> dict[str, str]:
         if shipped and key == keys.PY_FILES:
             moved = [f"file:{CODE_DIR}/{uris.file_name(uri)}" for uri in local]
         else:
-            moved = [target_of(submission, uri.partition("#")[0], key) for uri in local]
+            moved = [_without_connection(target_of(submission, uri.partition("#")[0], key)) for uri in local]
             if key == keys.ARCHIVES:
                 moved = [_with_fragment(target, uri) for target, uri in zip(moved, local, strict=True)]
         lists[key] = ",".join([*moved, *(uri for uri in items if not uris.is_local(uri))])
     return lists
+
+
+def _without_connection(target: str) -> str:
+    """The target as Hadoop reads it: it refuses `s3a://connection@bucket`. In Azure's URIs the container is there."""
+    scheme, separator, rest = target.partition("://")
+    if scheme not in WITH_CONNECTION:
+        return target
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _with_fragment(target: str, uri: str) -> str:
@@ -113,7 +125,7 @@ def main_in_driver(submission: Submission) -> str | None:
     if submission.kind == "python":
         if in_config_map(submission):
             return f"local://{CODE_DIR}/{uris.file_name(main)}"
-        return target_of(submission, uris.resolved(main), "main")
+        return _without_connection(target_of(submission, uris.resolved(main), "main"))
     # A jar is uploaded with the other jars; an R file is passed on as it is, in Spark too.
     return None if submission.kind == "java" else main
 

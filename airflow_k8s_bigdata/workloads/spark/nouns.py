@@ -154,7 +154,8 @@ class Dependencies:
     :param packages: Maven coordinates `group:artifact:version`; the driver resolves them when it starts.
     :param repositories: further Maven repositories.
     :param exclude_packages: `group:artifact` to leave out when packages are resolved.
-    :param upload_path: folder for local files, `s3a://bucket/uploads` for example, which driver and submitter reach.
+    :param upload_path: folder for local files, `s3a://bucket/uploads` for example, which driver and submitter reach. An
+        Airflow connection to upload by stands before the bucket: `s3a://connection@bucket/uploads`.
     :param in_config_map: without an upload path, a local Python main file and local py_files of at most 512 KiB in all
         travel in a config map. `spark-submit` has nothing like it, so what is parsed from its command line says False.
     """

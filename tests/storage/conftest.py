@@ -1,0 +1,50 @@
+"""An S3 server for all tests here, and Airflow connections to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from demo.processes import free_port
+from tests.storage.s3 import S3, serving
+
+WRONG_SECRET = "wrong-horse-battery"
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    with serving(tmp_path_factory.mktemp("s3")) as running, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW_CONN_STORE", running.connection())
+        environment.setenv("AIRFLOW_CONN_MISTYPED", running.connection(secret=WRONG_SECRET))
+        environment.setenv("AIRFLOW_CONN_REVOKED", running.connection(key="AKIAREVOKED"))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def silent_server() -> Iterator[None]:
+    """A storage that takes connections and never answers, as connection `silent`."""
+    with (
+        contextlib.closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as listening,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        silent = S3(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        environment.setenv("AIRFLOW_CONN_SILENT", silent.connection())
+        yield
+
+
+@pytest.fixture
+def gone_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storage that is not there, as connection `gone`."""
+    gone = json.loads(S3(f"http://127.0.0.1:{free_port()}").connection())
+    gone["extra"]["config_kwargs"] = {"retries": {"max_attempts": 1}}
+    monkeypatch.setenv("AIRFLOW_CONN_GONE", json.dumps(gone))
+
+
+@pytest.fixture
+def secrets(s3: S3) -> tuple[str, ...]:
+    """What no message may show."""
+    return s3.secret, s3.key, WRONG_SECRET, "AKIAREVOKED"
