@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from airflow.sdk import BaseOperator
@@ -144,3 +144,21 @@ def keeps_logs_in_files() -> bool:
 
     remote = load_remote_log_handler()
     return remote is None or not getattr(remote, "processors", ())
+
+
+def uploaded_logs(name: str, ti: object) -> Iterator[str]:
+    """The files of a task's log that Airflow has put into its remote storage, whole or in pieces of whole lines.
+
+    Asks Airflow's supervisor for the storage's connection. Raises whatever the storage raises.
+
+    :param name: what their names begin with, relative to Airflow's folder of logs.
+    :param ti: whose log it is; storages of files do not look at it.
+    """
+    from airflow.sdk.log import load_remote_log_handler
+
+    remote: Any = load_remote_log_handler()
+    if remote is None or not keeps_logs_in_files():
+        return
+    _, found = (getattr(remote, "stream", None) or remote.read)(name, ti)
+    for file in found or ():
+        yield from [file] if isinstance(file, str) else file

@@ -31,7 +31,11 @@ _INFO: dict[str, Any] = {
     "triggers": [
         {
             "integration-name": "Spark on Kubernetes",
-            "python-modules": ["airflow_k8s_bigdata.triggers.run", "airflow_k8s_bigdata.triggers.quota"],
+            "python-modules": [
+                "airflow_k8s_bigdata.triggers.run",
+                "airflow_k8s_bigdata.triggers.quota",
+                "airflow_k8s_bigdata.triggers.collect",
+            ],
         }
     ],
     "extra-links": ["airflow_k8s_bigdata.links.LogArchiveLink"],

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -25,6 +26,7 @@ from airflow_k8s_bigdata.workloads.base import LogSource
 log = logging.getLogger(__name__)
 
 _BLOCK = 256 * 1024
+_LINE = re.compile("[^\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,33 @@ class TaskLog:
         return sorted(found, key=_modified)
 
     def position(self, source: LogSource) -> Cursor | None:
-        """Up to where a container's log stands in these files; None if no line of it does.
+        """Up to where a container's log stands in the files that are here; None if no line of it does.
 
         The files of earlier tries are mended: a line that was being written when its writer died is taken out.
         """
         whose = logmarks.of(source.uid, source.container)
         for name in self.names[:-1]:
             _mend(self.folder / name)
-        found = [cursor for path in self.files() if (cursor := last_position(path, whose)) is not None]
-        return max(found, key=logmarks.order, default=None)
+        return furthest(last_position(path, whose) for path in self.files())
+
+    def uploaded(self, ti: Identity) -> dict[str, Cursor]:
+        """Up to where the logs of containers stand in what Airflow has put into its remote storage, by their marks."""
+        lines = (
+            line[0].encode(errors="replace")
+            for name in self.names
+            for text in compat.uploaded_logs(name, ti)
+            for line in _LINE.finditer(text)
+        )
+        try:
+            return logmarks.furthest(lines)
+        except Exception as error:  # every storage has errors of its own: botocore's, google's, azure's
+            log.warning("what is uploaded of this task's log can't be read, so lines may come again: %s", error)
+            return {}
+
+
+def furthest(cursors: Iterable[Cursor | None]) -> Cursor | None:
+    """The furthest of some positions; None if there is none."""
+    return max((cursor for cursor in cursors if cursor is not None), key=logmarks.order, default=None)
 
 
 def last_position(path: Path, whose: str) -> Cursor | None:
@@ -144,14 +164,19 @@ class TaskSink(LoggerSink):
     def __init__(self, logger: logging.Logger, identity: Identity | None = None) -> None:
         super().__init__(logger, marked=True)
         self._identity = identity
+        self._uploaded: dict[str, Cursor] | None = None
 
     async def position(self, source: LogSource) -> Cursor | None:
-        """Up to where earlier tries, or this one's trigger, have brought it, as far as this machine sees."""
+        """Up to where earlier tries, or this one's trigger, have brought it: in files here, or in remote storage."""
         return await asyncio.to_thread(self._position, source)
 
     def _position(self, source: LogSource) -> Cursor | None:
         task_log = TaskLog.of(self._identity)
-        return task_log.position(source) if task_log is not None else None
+        if task_log is None or self._identity is None:
+            return None
+        if self._uploaded is None:
+            self._uploaded = task_log.uploaded(self._identity)
+        return furthest([task_log.position(source), self._uploaded.get(logmarks.of(source.uid, source.container))])
 
     async def conceal(self, values: Collection[str]) -> None:
         """Have Airflow hide them, in this process and in its supervisor."""

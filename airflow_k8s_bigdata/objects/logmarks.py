@@ -61,6 +61,15 @@ def last(lines: Iterable[bytes], whose: str) -> Cursor | None:
     return None
 
 
+def furthest(lines: Iterable[bytes]) -> dict[str, Cursor]:
+    """By container, the furthest position in the lines of a task's logs, in any order."""
+    found: dict[str, Cursor] = {}
+    for whose, cursor in filter(None, map(in_line, lines)):
+        if whose not in found or order(found[whose]) < order(cursor):
+            found[whose] = cursor
+    return found
+
+
 def backwards(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The whole lines of a file, last one first.
 

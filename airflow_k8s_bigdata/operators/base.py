@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
 from airflow_k8s_bigdata.links import LogArchiveLink
-from airflow_k8s_bigdata.operators import retrying
+from airflow_k8s_bigdata.operators import deferring, retrying
 from airflow_k8s_bigdata.runs import blocking
 from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.runs.policy import RunPolicy
@@ -76,8 +76,7 @@ class WorkloadOperator(compat.BaseOperator):
             self.retry_policy = retrying.BigDataRetryPolicy(self.retry_on)
         self.kubernetes_conn_id = kubernetes_conn_id
         self.namespace = namespace
-        default = compat.conf.getboolean("operators", "default_deferrable", fallback=False)
-        self.deferrable = default if deferrable is None else deferrable
+        self.deferrable = deferring.is_wanted(deferrable)
         self.policy = (policy or RunPolicy()).checked()
         self.logs = logs or Logs()
         self._cluster: kube.Cluster | None = None
@@ -367,11 +366,7 @@ class WorkloadOperator(compat.BaseOperator):
         self._defer_to(trigger, context, "launch_again", waiting=waiting.to_json())
 
     def _defer_to(self, trigger: BaseTrigger, context: Context, method: str, **kwargs: Any) -> NoReturn:
-        timeout = None
-        if self.execution_timeout is not None:
-            # Airflow does not apply it to a deferral; the deferral's own timeout stands for what is left of it.
-            began: datetime = context["ti"].start_date
-            timeout = max(began + self.execution_timeout - datetime.now(UTC), timedelta(seconds=1))
+        timeout = deferring.time_left(self.execution_timeout, context)
         if self._runner.interrupted:
             raise blocking.Interrupted
         self.defer(trigger=trigger, method_name=method, kwargs=kwargs | {"remakes": self._remakes}, timeout=timeout)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
 from airflow_k8s_bigdata.hooks.tasklogs import TaskSink
+from airflow_k8s_bigdata.operators import deferring
 from airflow_k8s_bigdata.runs import blocking
 from airflow_k8s_bigdata.runs.collecting import Collected, Wanted
 from airflow_k8s_bigdata.runs.sinks import Labelled, LoggerSink
@@ -17,15 +18,16 @@ from airflow_k8s_bigdata.workloads.base import LogSource
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_k8s_bigdata.runs.sinks import Sink
+    from airflow_k8s_bigdata.kube.api import Object
 
 
 class SparkDriverLogsOperator(compat.BaseOperator):
     """Brings a driver's log to this task's log, live while the driver runs and to its end, or from an archive.
 
     How the driver ends does not matter: the task fails only when there is no log to be had. Returns, as XCom, a dict:
-    driver, source ("pod" or "archive"), lines, and gaps as texts. Raises NotFound when there is no such driver and no
-    archive, ArchiveFailed for an archive that can't be read, SpecError unless exactly one of the first three is given.
+    driver, source ("pod" or "archive"), lines (of the last process that followed it), and gaps as texts. Raises
+    NotFound when there is no such driver and no archive, ArchiveFailed for an archive that can't be read, SpecError
+    unless exactly one of the first three is given.
 
     :param application_id: Spark's, such as the `application_id` that `SparkDriverOperator` returns.
     :param driver: the driver pod's name.
@@ -34,6 +36,7 @@ class SparkDriverLogsOperator(compat.BaseOperator):
     :param archive: the run's folder in an archive (see `Logs`), for when the pod is gone; None: the pod only.
     :param namespace: None: the connection's, else "default".
     :param kubernetes_conn_id: Airflow connection of type `kubernetes`.
+    :param deferrable: follow in the triggerer, without a worker slot; None: Airflow's `operators.default_deferrable`.
     """
 
     template_fields: Sequence[str] = (
@@ -56,6 +59,7 @@ class SparkDriverLogsOperator(compat.BaseOperator):
         archive: str | None = None,
         namespace: str | None = None,
         kubernetes_conn_id: str = kube.DEFAULT_CONN_ID,
+        deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,37 +70,75 @@ class SparkDriverLogsOperator(compat.BaseOperator):
         self.archive = archive
         self.namespace = namespace
         self.kubernetes_conn_id = kubernetes_conn_id
+        self.deferrable = deferring.is_wanted(deferrable)
         self._runner = blocking.Runner()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Find the driver and follow its log."""
-        wanted = Wanted(self.application_id, self.driver, self.selector).checked()
-        cluster = kube.lookup(self.kubernetes_conn_id)
-        logger: logging.Logger = self.log  # type: ignore[assignment]
-        sink = TaskSink(logger, tasks.identity_of(context))
-        try:
-            collected = self._runner.run(self._from_pod(cluster, wanted, sink))
-            source = "pod"
-        except errors.NotFound as error:
-            if self.archive is None:
-                raise
-            self.log.info("%s; its log is read from %s", error, self.archive)
-            collected = self._runner.run(self._from_archive(self.archive))
-            source = "archive"
-        gaps = [str(gap) for gap in collected.gaps]
-        return {"driver": collected.driver, "source": source, "lines": collected.lines, "gaps": gaps}
+        """Find the driver; then follow its log here, or defer."""
+        return self._collect(context, deferrable=self.deferrable)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on after the trigger has followed the log to its end, or could not."""
+        if "error" not in event:
+            return _result("pod", event["driver"], event["lines"], event["gaps"])
+        self.log.warning("the trigger could not follow the log, so this worker does: %s", event["error"])
+        return self._collect(context, deferrable=False)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Airflow's entry after a deferral, extended: what a trigger that failed has not read is read here."""
+        if next_method != compat.TRIGGER_FAILED:
+            return super().resume_execution(next_method, next_kwargs, context)
+        found = next_kwargs or {}
+        if found.get("error") == compat.TRIGGER_TIMEOUT:
+            raise compat.AirflowTaskTimeout(f"execution_timeout of {self.execution_timeout} has passed")
+        trace = "".join(found.get("traceback") or ())
+        self.log.warning("the trigger failed, so this worker follows the log.\n%s", trace)
+        return self._collect(context, deferrable=False)
 
     def on_kill(self) -> None:
         """Stop reading; the driver is somebody else's."""
         self._runner.interrupt()
 
-    async def _from_pod(self, cluster: kube.Cluster, wanted: Wanted, sink: Sink) -> Collected:
+    def _collect(self, context: Context, *, deferrable: bool) -> dict[str, Any]:
+        wanted = Wanted(self.application_id, self.driver, self.selector).checked()
+        cluster = kube.lookup(self.kubernetes_conn_id)
+        try:
+            driver = self._runner.run(self._find(cluster, wanted))
+            self.log.info("the log of driver %s follows", driver["metadata"]["name"])
+            if deferrable:
+                self._defer(driver, context)
+            collected, source = self._runner.run(self._from_pod(cluster, driver, context)), "pod"
+        except errors.NotFound as error:
+            if self.archive is None:
+                raise
+            self.log.info("%s; its log is read from %s", error, self.archive)
+            collected, source = self._runner.run(self._from_archive(self.archive)), "archive"
+        return _result(source, collected.driver, collected.lines, [str(gap) for gap in collected.gaps])
+
+    def _defer(self, driver: Object, context: Context) -> NoReturn:
+        from airflow_k8s_bigdata.triggers.collect import CollectTrigger
+
+        trigger = CollectTrigger.of(
+            driver, tasks.identity_of(context), executors=self.executors, kubernetes_conn_id=self.kubernetes_conn_id
+        )
+        if self._runner.interrupted:
+            raise blocking.Interrupted
+        self.defer(trigger=trigger, method_name="resume", timeout=deferring.time_left(self.execution_timeout, context))
+
+    async def _find(self, cluster: kube.Cluster, wanted: Wanted) -> Object:
         from airflow_k8s_bigdata.kube.api import Api
         from airflow_k8s_bigdata.runs import collecting
 
         async with Api(cluster.access()) as api:
-            driver = await collecting.find(api, self.namespace or cluster.namespace or "default", wanted)
-            self.log.info("the log of driver %s follows", driver["metadata"]["name"])
+            return await collecting.find(api, self.namespace or cluster.namespace or "default", wanted)
+
+    async def _from_pod(self, cluster: kube.Cluster, driver: Object, context: Context) -> Collected:
+        from airflow_k8s_bigdata.kube.api import Api
+        from airflow_k8s_bigdata.runs import collecting
+
+        logger: logging.Logger = self.log  # type: ignore[assignment]
+        sink = TaskSink(logger, tasks.identity_of(context))
+        async with Api(cluster.access()) as api:
             return await collecting.follow(
                 api, driver, sink=sink, executors=self.executors, streams=compat.log_streams()
             )
@@ -122,3 +164,7 @@ class SparkDriverLogsOperator(compat.BaseOperator):
             collected.lines += sum(part.lines for part in log.parts)
             collected.gaps += log.gaps
         return collected
+
+
+def _result(source: str, driver: str, lines: int, gaps: list[str]) -> dict[str, Any]:
+    return {"driver": driver, "source": source, "lines": lines, "gaps": gaps}

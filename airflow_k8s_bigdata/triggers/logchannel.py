@@ -18,7 +18,7 @@ import termios
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
 from airflow_k8s_bigdata import compat
-from airflow_k8s_bigdata.hooks.tasklogs import TaskLog
+from airflow_k8s_bigdata.hooks.tasklogs import TaskLog, furthest
 from airflow_k8s_bigdata.objects import logmarks
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.objects.loglines import Cursor, Record
@@ -46,6 +46,7 @@ class TriggerSink(LoggerSink):
         self._file: LogFile | None = None
         self._opening = asyncio.Lock()
         self._opened = False
+        self._uploaded: dict[str, Cursor] = {}
 
     def note(self, level: int, text: str) -> None:
         """Log it as it is, at its place between the log's lines."""
@@ -55,15 +56,20 @@ class TriggerSink(LoggerSink):
             self._file.write([{"level": level, "event": text}])
 
     async def position(self, source: LogSource) -> Cursor | None:
-        """Up to where triggers and workers have brought this container's log before, as far as this machine sees."""
+        """Up to where triggers and workers have brought it before: in files here, or in remote storage."""
         async with self._opening:
             if not self._opened:
                 await self._open()
                 self._opened = True
-        return await asyncio.to_thread(self._task_log.position, source) if self._task_log else None
+        if self._task_log is None:
+            return None
+        here = await asyncio.to_thread(self._task_log.position, source)
+        return furthest([here, self._uploaded.get(logmarks.of(source.uid, source.container))])
 
     async def _open(self) -> None:
         self._task_log = await asyncio.to_thread(TaskLog.of, self._identity)
+        if self._task_log is not None and self._identity is not None:
+            self._uploaded = await compat.in_triggerer(self._task_log.uploaded, self._identity)
         if self._task_log is not None and compat.keeps_logs_in_files():
             self._file = await LogFile.opened(
                 self._task_log, lambda text: LoggerSink.note(self, logging.INFO, text), unread=unread

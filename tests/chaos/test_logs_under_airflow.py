@@ -91,6 +91,19 @@ def test_a_task_of_its_own_collects_the_log_of_a_driver_that_lives(begin: Begin)
     assert driver.until("success", "failed", seconds=120) == "success"
 
 
+def test_a_triggerer_that_dies_while_it_collects_loses_and_repeats_no_line(
+    begin: Begin, kill_triggerer: Callable[[], None]
+) -> None:
+    driver = begin("sync", PRINTING.replace("sleep 1", "sleep 4")).running()
+    run = begin("collect_deferred", f"airflow-k8s-bigdata/run={driver.key},spark-role=driver")
+    run.until("deferred")
+    until_lines(run, 600, 1)
+    kill_triggerer()
+    assert run.until("success", "failed", seconds=300) == "success"
+    assert driver_lines(run, 1) == PRINTED
+    assert run.result().items() >= {"source": "pod", "gaps": []}.items()
+
+
 def test_a_task_of_its_own_collects_the_log_of_a_driver_that_is_gone(begin: Begin, tmp_path: Path) -> None:
     folder = f"file://{tmp_path}/long-gone"
     asyncio.run(archive(folder))

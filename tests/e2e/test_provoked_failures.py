@@ -189,6 +189,21 @@ def test_every_task_of_these_dags_is_asked_about(provoked: Any, provoked_spark: 
     assert set(provoked_spark.states) == set(OF_SPARK)
 
 
+def executors_of(cluster: Any, task_id: str) -> set[str]:
+    seen = [pod for pod in cluster.local.seen_pods() if pod.labels.get("task_id") == task_id]
+    return {pod.name for pod in seen if pod.labels.get("spark-role") == "executor"}
+
+
+def test_of_executors_only_those_that_failed_have_their_logs_archived(provoked_spark: Any, cluster: Any) -> None:
+    folder = Path(provoked_spark.airflow.env["TEST_ARCHIVE"], "provoked_spark", "executors-oom-killed")
+    [index] = folder.glob("*/index.json")
+    archived = {log["pod"] for log in json.loads(index.read_text())["logs"] if log["complete"]}
+    started, told = executors_of(cluster, "executors-oom-killed"), message(provoked_spark, "executors-oom-killed")
+    failed = {name for name in started if f"executor {name}: " in told}
+    assert archived == {index.parent.name, *failed}
+    assert 0 < len(failed) < len(started)
+
+
 TRIES = {
     "driver-oom-killed": 1,
     "object-invalid": 1,

@@ -22,6 +22,7 @@ from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import RunPolicy
+from airflow_k8s_bigdata.triggers.collect import CollectTrigger
 from airflow_k8s_bigdata.triggers.run import RunTrigger
 from airflow_k8s_bigdata.workloads.spark import Driver, SparkApplication
 from tests.hub.clusters import INSTANCE, pod
@@ -192,3 +193,35 @@ async def test_a_connection_that_does_not_exist_is_told_in_the_event() -> None:
     one = trigger("a")
     one.kubernetes_conn_id = "nobody_made_this"
     assert "nobody_made_this" in (await event_of(one))["error"]
+
+
+# Somebody else's driver
+
+
+def collecting(run: str) -> CollectTrigger:
+    driver = pod(run, exit_code=0)
+    driver["spec"]["containers"][0]["env"] = [{"name": "DB_PASSWORD", "value": SECRET}]
+    made = CollectTrigger.of(driver, identity("collect"), executors=True, kubernetes_conn_id="tests")
+    made.shortest = 0.0
+    return made
+
+
+def test_what_is_stored_of_a_collection_comes_back_equal_and_holds_no_secret() -> None:
+    path, arguments = collecting("load").serialize()
+    stored = json.dumps(arguments)
+    assert path == "airflow_k8s_bigdata.triggers.collect.CollectTrigger"
+    assert CollectTrigger(**json.loads(stored)).serialize() == (path, arguments)
+    assert (SECRET in stored, len(stored) < LARGEST) == (False, True)
+
+
+@pytest.mark.parametrize(("uid", "said"), [(None, "not found"), ("uid-of-another", "is another one now")])
+async def test_a_driver_that_is_not_there_any_more_is_told_to_the_worker(
+    server: PodServer, uid: str | None, said: str
+) -> None:
+    made = collecting("load")
+    if uid is not None:
+        other = pod("load", exit_code=0)
+        other["metadata"]["uid"] = uid
+        server.put(other)
+    [event] = [event.payload async for event in made.run()]
+    assert said in event["error"]

@@ -50,6 +50,9 @@ with DAG("clean", schedule=None, catchup=False):
 with DAG("collect", schedule=None, catchup=False):
     SparkDriverLogsOperator(task_id="task", selector=COMMAND, namespace=NAMESPACE)
 
+with DAG("collect_deferred", schedule=None, catchup=False):
+    SparkDriverLogsOperator(task_id="task", selector=COMMAND, namespace=NAMESPACE, deferrable=True)
+
 with DAG("collect_archived", schedule=None, catchup=False):
     SparkDriverLogsOperator(task_id="task", driver="long-gone", archive=COMMAND, namespace=NAMESPACE)
 

@@ -15,6 +15,7 @@ from airflow.sdk import DAG
 
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.operators.spark import SparkDriverOperator
+from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
 from airflow_k8s_bigdata.workloads.spark import Claim, Dependencies, Driver, Executor, Nfs, SparkApplication, Volume
 
@@ -198,7 +199,7 @@ SPARK = {
     "executors-oom-killed": spark(
         ENDS_BADLY,
         args=("executors",),
-        executor=Executor(instances=1, memory="512m", memory_overhead="100m"),
+        executor=Executor(instances=2, memory="512m", memory_overhead="100m"),
         conf={**QUICK, "spark.task.maxFailures": "1"},
     ),
     "executor-failures-exceeded": spark(
@@ -212,6 +213,9 @@ SPARK = {
     ),
 }
 
+ARCHIVED = Logs(archive=f"file://{os.environ['TEST_ARCHIVE']}/{{dag_id}}/{{task_id}}", executors="failed")
+LOGS = {"executors-oom-killed": ARCHIVED}
+
 with DAG("provoked_spark", schedule=None, catchup=False, max_active_tasks=2, default_args={"retries": 0}):
     for name, application in SPARK.items():
-        SparkDriverOperator(task_id=name, application=application)
+        SparkDriverOperator(task_id=name, application=application, logs=LOGS.get(name))
