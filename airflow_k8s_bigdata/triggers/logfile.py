@@ -46,8 +46,10 @@ log = logging.getLogger(__name__)
 class LogFile:
     """The trigger's file, open for appending."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, task_log: TaskLog, path: Path) -> None:
+        self._task_log = task_log
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
         self._closed = False
         self._in_use = threading.Lock()
 
@@ -79,7 +81,7 @@ class LogFile:
     @classmethod
     def _begin(cls, task_log: TaskLog, path: Path) -> Self | None:
         try:
-            made = cls(os.open(path, os.O_WRONLY | os.O_APPEND))
+            made = cls(task_log, path)
         except OSError as error:
             log.info("%s can't be written here: %s", path, error)
             return None
@@ -94,8 +96,7 @@ class LogFile:
         """Append records: `level` (a number), `event`, and more. Secrets that Airflow knows are taken out."""
         data = b"".join([_line(record) for record in records])
         with self._in_use:
-            # A file without a name was taken over by another triggerer: what is written there nobody misses.
-            if not self._closed and os.fstat(self._descriptor).st_nlink:
+            if not self._closed and (os.fstat(self._descriptor).st_nlink or self._put_back()):
                 self._append(data)
 
     def close(self) -> None:
@@ -104,6 +105,23 @@ class LogFile:
             if not self._closed:
                 os.close(self._descriptor)
             self._closed = True
+
+    def _put_back(self) -> bool:
+        """Make a file that has no name any more anew. False: another triggerer took it over, nobody misses this one.
+
+        With `[logging] delete_local_logs`, Airflow's worker removes the whole folder of the task's logs once it has
+        uploaded its own, which may be after the trigger that it deferred to has begun.
+        """
+        if self._task_log.triggers_files():
+            return False
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        before, self._descriptor = self._descriptor, os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o664)
+        position = 0
+        while content := os.pread(before, _COPIED, position):
+            self._append(content)
+            position += len(content)
+        os.close(before)
+        return True
 
     def _append(self, data: bytes) -> None:
         rest = memoryview(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,15 @@ async def test_a_frozen_triggerer_writes_on_unseen(task_log: TaskLog, supervisor
     assert not supervisor.path.exists()
     for each in (frozen, file, successor):
         each.close()
+
+
+async def test_a_file_that_was_removed_with_its_folder_comes_back(task_log: TaskLog, supervisor: Supervisor) -> None:
+    file = await opened(task_log, supervisor)
+    file.write([printed(0)])
+    shutil.rmtree(supervisor.path.parent)
+    file.write([printed(1)])
+    file.close()
+    assert shown(supervisor.path)[1:] == ["line 0", "line 1"]
 
 
 def test_the_position_is_the_furthest_of_all_tries_and_torn_lines_are_mended(task_log: TaskLog) -> None:

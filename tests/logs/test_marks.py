@@ -45,6 +45,12 @@ def test_the_last_whole_record_of_a_container_counts(events: list[str], size: in
     assert last_of(b"".join(records) + others + b"\n\n" + torn, size) == Cursor(STAMP, len(events), 0, STAMP)
 
 
+def test_of_lines_in_any_order_the_furthest_of_each_container_counts() -> None:
+    cursors = [Cursor(stamp, lines, 0, stamp) for stamp, lines in ((LATER, 1), (LATER, 2), (STAMP, 3))]
+    lines = [line(logmarks.text(whose, cursor)) for whose in (DRIVER, OTHER) for cursor in cursors]
+    assert logmarks.furthest([b"torn", b"", *lines]) == {DRIVER: cursors[1], OTHER: cursors[1]}
+
+
 def test_what_a_driver_prints_is_not_taken_for_a_mark() -> None:
     mark = logmarks.text(DRIVER, Cursor(STAMP, 1, 0, STAMP))
     assert last_of(json.dumps({"event": line(mark).decode()}).encode() + b"\n", 64) is None

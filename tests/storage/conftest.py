@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,23 @@ from demo.processes import free_port
 from tests.storage.s3 import S3, serving
 
 WRONG_SECRET = "wrong-horse-battery"
+
+
+LEFT_BEHIND = "ignore:Exception ignored in. <function _SelectorTransport:pytest.PytestUnraisableExceptionWarning"
+"""s3fs leaves some connections to the garbage collector."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.filterwarnings(LEFT_BEHIND))
+
+
+@pytest.fixture(autouse=True)
+def left_behind() -> Iterator[None]:
+    """What a test leaves to the garbage collector is collected before the next one."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
