@@ -82,4 +82,5 @@ def runs(airflow: Airflow, cluster: Cluster, s3: S3) -> dict[str, Run]:
 @pytest.mark.parametrize("dag_id", ["sync", "deferred"])
 def test_who_goes_on_repeats_no_line_that_was_uploaded(runs: dict[str, Run], dag_id: str) -> None:
     assert runs[dag_id].until("success", "failed") == "success"
+    until_lines(runs[dag_id], LINES)  # Airflow uploads the last file after it has set the state
     assert driver_lines(runs[dag_id]) == PRINTED
