@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 LINES = 2400
 PRINTING = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; [ $((i % 200)) = 0 ] && sleep 1; done; exit 0"
+SLOWLY = PRINTING.replace("sleep 1", "sleep 3")
 COLLECTED = {"driver": "long-gone", "source": "archive", "lines": 3, "gaps": []}
 PRINTED = [f"line {number}" for number in range(1, LINES + 1)]
 
@@ -39,24 +39,25 @@ def until_lines(run: Run, count: int, *tries: int) -> None:
     wait_for(lambda: len(driver_lines(run, *tries)) >= count, 120, lambda: f"{len(driver_lines(run, *tries))} lines")
 
 
-@pytest.fixture
-def kill_triggerer(airflow: Airflow) -> Callable[[], None]:
-    """SIGKILL, and another one."""
-
-    def kill() -> None:
+@pytest.fixture(scope="module")
+def followed_by_killed_triggerers(airflow: Airflow, begin: Begin) -> dict[str, Run]:
+    """A deferred run and the collection of another driver's log, whose triggerer is killed twice."""
+    driver, runs = begin("sync", SLOWLY).running(), {"deferred": begin("deferred", SLOWLY).running()}
+    runs["collect_deferred"] = begin("collect_deferred", f"airflow-k8s-bigdata/run={driver.key},spark-role=driver")
+    runs["collect_deferred"].until("deferred")
+    for count in (300, 1200):
+        for run in runs.values():
+            until_lines(run, count, 1)
         breaking.kill(airflow, "triggerer")
         airflow.launch("triggerer")
+    return runs
 
-    return kill
 
-
+@pytest.mark.parametrize("dag_id", ["deferred", "collect_deferred"])
 def test_10_a_triggerer_that_is_killed_twice_loses_and_repeats_no_line(
-    begin: Begin, kill_triggerer: Callable[[], None]
+    followed_by_killed_triggerers: dict[str, Run], dag_id: str
 ) -> None:
-    run = begin("deferred", PRINTING).running()
-    for count in (300, 1200):
-        until_lines(run, count, 1)
-        kill_triggerer()
+    run = followed_by_killed_triggerers[dag_id]
     assert run.until("success", "failed", seconds=300) == "success"
     assert driver_lines(run, 1) == PRINTED
 
@@ -89,19 +90,6 @@ def test_a_task_of_its_own_collects_the_log_of_a_driver_that_lives(begin: Begin)
     assert run.until("success", "failed", seconds=120) == "success"
     assert driver_lines(run, 1) == ["one", "two"]
     assert driver.until("success", "failed", seconds=120) == "success"
-
-
-def test_a_triggerer_that_dies_while_it_collects_loses_and_repeats_no_line(
-    begin: Begin, kill_triggerer: Callable[[], None]
-) -> None:
-    driver = begin("sync", PRINTING.replace("sleep 1", "sleep 4")).running()
-    run = begin("collect_deferred", f"airflow-k8s-bigdata/run={driver.key},spark-role=driver")
-    run.until("deferred")
-    until_lines(run, 600, 1)
-    kill_triggerer()
-    assert run.until("success", "failed", seconds=300) == "success"
-    assert driver_lines(run, 1) == PRINTED
-    assert run.result().items() >= {"source": "pod", "gaps": []}.items()
 
 
 def test_a_task_of_its_own_collects_the_log_of_a_driver_that_is_gone(begin: Begin, tmp_path: Path) -> None:
