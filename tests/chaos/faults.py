@@ -14,6 +14,8 @@ from tests.chaos.runs_of_airflow import Begin, Run, counted, counting
 
 LIMIT = 180
 """Deadline of starting and running, in seconds, in the DAG `deferred_in_time`: for jobs whose clocks differ by more."""
+RESTART = 40
+"""Seconds that an API needs at most to be there again: what creates a driver waits for little more than that."""
 TIMED = ("ahead", "behind")
 
 
@@ -46,9 +48,9 @@ class Faults:
 
     def begin(self, begin: Begin) -> None:
         """Start the jobs, and strike each as soon as it is followed; some things befall them from the start."""
-        proxies = self.proxies
+        proxies, restart = self.proxies, min(self.outage, RESTART)
         proxies["restarting"].rules.append(
-            Rule(method="POST", path="/pods", drop="before", call=lambda: proxies["restarting"].go_down(self.outage))
+            Rule(method="POST", path="/pods", drop="before", call=lambda: proxies["restarting"].go_down(restart))
         )
         slower = {"status": 429, "headers": {"Retry-After": "1"}}
         proxies["throttling"].rules.append(Rule(method="POST", path="/pods", times=self.refusals, **slower))
@@ -83,8 +85,9 @@ class Faults:
 
     def ended(self, name: str) -> Run:
         """The job, at its good end."""
-        assert self.runs[name].until("success", "failed", seconds=self.seconds + 600) == "success"
-        return self.runs[name]
+        run = self.runs[name]
+        assert run.until("success", "failed", seconds=self.seconds + 600) == "success", f"{name}: {run.log()}"
+        return run
 
 
 def outdated(driver: dict[str, Any]) -> bytes:

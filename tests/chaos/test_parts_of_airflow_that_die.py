@@ -49,7 +49,7 @@ def start_second(airflow: Airflow) -> None:
 
 
 def assert_one_good_end(run: Run) -> None:
-    assert run.until("success", "failed", seconds=600) == "success"
+    assert run.until("success", "failed", seconds=600) == "success", run.log()
     assert (len(run.created()), len(run.succeeded()), run.max_live) == (1, 1, 1)
 
 
