@@ -1,6 +1,6 @@
 # make demo   sets everything up and runs the example DAG with real Airflow and real Spark; KEEP=1 leaves it running
 # make test   sets everything up and runs all checks and tests
-.PHONY: demo test lint setup lock picture test-cluster chaos
+.PHONY: demo test lint setup lock picture test-cluster chaos fuzz
 
 demo: setup
 	@.venv/bin/python -m demo $(if $(KEEP),--keep)
@@ -26,6 +26,11 @@ test-cluster: setup
 # Every chaos scenario, those too that last as long as such faults do in the field: about half an hour
 chaos: setup
 	@.venv/bin/python -m pytest -q -m "slow or not slow" $(PYTEST) tests/chaos
+
+# Command lines at random, each given to a real spark-submit of three Spark versions too: about half an hour
+fuzz: setup
+	@scripts/setup --all-sparks
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) .venv/bin/python -m pytest -q $(PYTEST) tests/spark/test_any_submission.py
 
 # The README's picture, from a real run; needs Debian's package chromium
 picture: setup

@@ -28,7 +28,7 @@ _QUANTITY = re.compile(r"([+-]?[0-9]*\.?[0-9]+|[+-]?[0-9]+\.)(?:[eE]([+-]?[0-9]+
 
 def parse_quantity(value: str | int | float) -> Decimal:
     """The number that a quantity stands for: bytes, cores or a count. Raises ValueError when it is none."""
-    match = _QUANTITY.fullmatch(str(value).strip())
+    match = _QUANTITY.fullmatch(str(value))
     if match is None:
         raise ValueError(f"{value!r} is no Kubernetes quantity")
     number, exponent, suffix = match.groups()

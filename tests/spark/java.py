@@ -1,4 +1,4 @@
-"""A Java virtual machine to ask, started once: java.util.Properties by way of the gateway that pyspark brings along."""
+"""A Java virtual machine to ask, started once, by way of the gateway that pyspark brings along."""
 
 from __future__ import annotations
 
@@ -12,15 +12,30 @@ from py4j.java_gateway import GatewayParameters, JavaGateway, launch_gateway
 
 
 @contextlib.contextmanager
+def gateway(classpath: str = "") -> Iterator[JavaGateway]:
+    """A running Java virtual machine.
+
+    :param classpath: what it knows beside Java's own classes.
+    """
+    [jar] = (Path(pyspark.__file__).parent / "jars").glob("py4j-*.jar")
+    # It lives as long as its standard input, which lives as long as the process object.
+    port, process = launch_gateway(
+        classpath=classpath or str(jar), jarpath=str(jar), die_on_exit=True, return_proc=True
+    )
+    running = JavaGateway(gateway_parameters=GatewayParameters(port=port, auto_convert=True))
+    with process:
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            process.stdin.close()
+
+
+@contextlib.contextmanager
 def jvm() -> Iterator[Any]:
     """A running JVM's root of class names."""
-    [jar] = (Path(pyspark.__file__).parent / "jars").glob("py4j-*.jar")
-    port = launch_gateway(classpath=str(jar), jarpath=str(jar), die_on_exit=True)
-    gateway = JavaGateway(gateway_parameters=GatewayParameters(port=port, auto_convert=True))
-    try:
-        yield gateway.jvm
-    finally:
-        gateway.shutdown()
+    with gateway() as running:
+        yield running.jvm
 
 
 def load(java: Any, text: str) -> dict[str, str]:

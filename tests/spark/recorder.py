@@ -58,18 +58,24 @@ class _Api(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _server() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Api)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
+def server() -> Iterator[str]:
+    """The address of a running API server; one at a time."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Api) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{running.server_port}"
+        finally:
+            running.shutdown()
+
+
+def sent() -> list[dict[str, Any]]:
+    """The requests that the server has noted; may be cleared."""
+    return _Api.requests
 
 
 def record(spark_home: str, case: dict[str, Any], address: str, folder: Path) -> dict[str, Any]:
     """One run of spark-submit: the case, its exit status and first errors, and every object that it sent."""
-    _Api.requests.clear()
+    sent().clear()
     oracle.write_files(case, folder)
     words = [word.replace(oracle.MASTER, f"k8s://{address}") for word in oracle.argv(case, folder)]
     inherited = {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8", "SPARK_USER": "airflow"}
@@ -83,7 +89,7 @@ def record(spark_home: str, case: dict[str, Any], address: str, folder: Path) ->
         "case": case,
         "exit": done.returncode,
         "error": "\n".join(told[:1]) if done.returncode else None,
-        "requests": _Api.requests,
+        "requests": sent(),
     }
     text = json.dumps(found, ensure_ascii=False).replace(str(folder), "{dir}").replace(address, SHOWN_ADDRESS)
     escaped = address.replace(":", "\\\\:"), SHOWN_ADDRESS.replace(":", "\\\\:")
@@ -95,7 +101,7 @@ def main(spark_home: str, version: str, cases: Path, out: Path, names: list[str]
     """Record the named cases, or those that are not recorded yet."""
     result = oracle.read(out) if out.exists() else {"sparkVersion": version}
     wanted = {name: entry["case"] for name, entry in oracle.read(cases).items() if name != "sparkVersion"}
-    with _server() as address:
+    with server() as address:
         for name, case in wanted.items():
             if name in names or (not names and name not in result):
                 with tempfile.TemporaryDirectory() as folder:

@@ -84,6 +84,10 @@ def _pod(pod: Object) -> None:
 def _volume(volume: Object, where: str) -> None:
     if not names.is_dns_label(volume["name"]):
         raise SpecError(where, "a volume's name must be at most 63 of a-z, 0-9 and -")
+    if "hostPath" in volume:
+        path = volume["hostPath"].get("path") or ""
+        if not path or ".." in path.split("/"):
+            raise SpecError(where, "a host's path must not be empty or go up by ..", path)
     limit = (volume.get("emptyDir") or {}).get("sizeLimit")
     if limit is not None:
         _quantity(limit, f"{where}: sizeLimit")
@@ -99,6 +103,9 @@ def _referred(volume: Object) -> Iterator[str]:
 
 
 def _container(container: Object, where: str) -> None:
+    image = str(container["image"])
+    if not image or image != image.strip():
+        raise SpecError(f"{where}: image", "must not be empty or begin or end with blanks", repr(image))
     for entry in container.get("env") or ():
         name = entry["name"]
         if not name or "=" in name or not name.isascii() or not name.isprintable():
@@ -107,6 +114,9 @@ def _container(container: Object, where: str) -> None:
     for mount in mounts:
         if not mount["mountPath"] or ":" in mount["mountPath"]:
             raise SpecError(f"{where}: mount {mount['name']}", "a path must not be empty or hold :", mount["mountPath"])
+        below = mount.get("subPath") or ""
+        if below.startswith("/") or ".." in below.split("/"):
+            raise SpecError(f"{where}: mount {mount['name']}", "subPath must be relative and not go up by ..", below)
     _unique([mount["mountPath"] for mount in mounts], f"{where}: mount path")
     _resources(container["resources"], f"{where}: resources")
 
@@ -124,9 +134,11 @@ def _resources(resources: Object, where: str) -> None:
 
 def _quantity(value: Any, where: str) -> None:
     try:
-        quantities.parse(value)
+        amount = quantities.parse(value)
     except ValueError:
         raise SpecError(where, "must be a Kubernetes quantity such as 500m, 2 or 4Gi", value) from None
+    if amount < 0:
+        raise SpecError(where, "must not be negative", value)
 
 
 def _unique(values: Sequence[Any], where: str) -> None:

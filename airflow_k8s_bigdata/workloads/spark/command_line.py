@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from airflow_k8s_bigdata.errors import SpecError
 from airflow_k8s_bigdata.workloads.spark import keys
-from airflow_k8s_bigdata.workloads.spark.settings import refuse
+from airflow_k8s_bigdata.workloads.spark.settings import java_int, refuse
 
 OPTIONS = {
     "--name": keys.APP_NAME,
@@ -127,6 +127,9 @@ def _take(line: CommandLine, option: str, value: str) -> None:
         line.main_class = value
     elif option == "--properties-file":
         line.properties_file = value
+    elif option == "--total-executor-cores":
+        if (java_int(value) or 0) <= 0:
+            raise SpecError(option, "must be a positive whole number", value)
     elif option == "--proxy-user":
         line.proxy_user = value
 
@@ -144,6 +147,8 @@ def merged(line: CommandLine, defaults: Mapping[str, str], env: Mapping[str, str
     for key, older in LEGACY.items():
         if key not in conf and older in conf:
             conf[key] = conf[older]
+    if line.proxy_user == "":
+        raise SpecError("--proxy-user", "must name a user")
     if line.proxy_user is not None and keys.PRINCIPAL in conf:
         raise SpecError("--proxy-user", "only one of --proxy-user or --principal can be provided")
     for key in ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions"):

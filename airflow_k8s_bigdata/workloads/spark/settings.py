@@ -12,13 +12,15 @@ from airflow_k8s_bigdata.objects import redaction
 # The default of spark.redaction.regex.
 _SECRET_KEY = re.compile(r"(?i)secret|password|token|access[.]?key|api[.]?key")
 _ENVIRONMENT = re.compile(r"spark\.(?:kubernetes\.driver|executor)Env\.")
-_BYTES = re.compile(r"(\d+)([a-z]+)?")
+_BYTES = re.compile(r"([0-9]+)([a-z]+)?")
 _BYTE_UNITS = {
     unit: 1024**power
-    for power, pair in enumerate(("b", "k kb", "m mb", "g gb", "t tb", "p pb"))
+    for power, pair in enumerate(("b", "k kb kib", "m mb mib", "g gb gib", "t tb tib", "p pb pib"))
     for unit in pair.split()
 }
 _REFERENCE = re.compile(r"\$\{(spark\.[^}\s]+)\}")
+_LARGEST_LONG = 2**63 - 1
+LARGEST_INT = 2**31 - 1
 MIB = 1024**2
 
 
@@ -34,10 +36,12 @@ class Settings:
     """A Spark configuration, read with Spark's rules. Every reader raises SpecError naming the key.
 
     :param values: all keys and values as text.
+    :param binary_units: see `Rules`.
     """
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str], *, binary_units: bool = True) -> None:
         self.values = values
+        self.binary_units = binary_units
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
@@ -77,9 +81,12 @@ class Settings:
         value = self.text(key)
         if value is None:
             return default
-        if re.fullmatch(r"[+-]?\d+", value.strip()) is None:
-            raise refuse(key, "must be a whole number", value)
-        return int(value)
+        return _integer(key, value, value.strip())
+
+    def raw_integer(self, key: str, default: int) -> int:
+        """A whole number where Spark reads a key as text: it trims no blanks and replaces no references."""
+        value = self.values.get(key)
+        return default if value is None else _integer(key, value, value)
 
     def number(self, key: str, *, minimum: float) -> float | None:
         """A number of at least `minimum`; None if it is not set."""
@@ -95,9 +102,13 @@ class Settings:
         return number
 
     def mebibytes(self, key: str, default: int | None = None) -> int | None:
-        """A size in MiB: `2g`, `700m`, or a bare number of MiB. Spark knows no fractions."""
+        """A size in MiB: `2g`, `700m`, or a bare number of MiB. Spark knows no fractions, but signs."""
         value = self.text(key)
-        return default if value is None else byte_size(key, value, unit=MIB) // MIB
+        if value is None:
+            return default
+        minus, digits = ("-", value[1:]) if value.startswith("-") else ("", value)
+        size = byte_size(key, digits, unit=MIB, binary_units=self.binary_units) // MIB
+        return -size if minus else size
 
     def items(self, key: str) -> list[str]:
         """A comma-separated list without empty items."""
@@ -118,12 +129,30 @@ def split_list(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def byte_size(key: str, text: str, *, unit: int) -> int:
+def _integer(key: str, value: str, digits: str) -> int:
+    number = java_int(digits)
+    if number is None:
+        raise refuse(key, "must be a whole number of 32 bits", value)
+    return number
+
+
+def java_int(text: str) -> int | None:
+    """What Java's Integer.parseInt reads, which trims nothing; None for what it refuses."""
+    if re.fullmatch(r"[+-]?\d+", text) is None or not -LARGEST_INT - 1 <= int(text) <= LARGEST_INT:
+        return None
+    return int(text)
+
+
+def byte_size(key: str, text: str, *, unit: int, binary_units: bool) -> int:
     """Bytes from Spark's size text; a bare number counts in `unit` bytes (`JavaUtils.byteStringAs`)."""
     match = _BYTES.fullmatch(text.strip().lower())
-    if match is None or (match[2] and match[2] not in _BYTE_UNITS):
+    suffix = match[2] or "" if match else "?"
+    if match is None or (suffix and suffix not in _BYTE_UNITS) or (suffix.endswith("ib") and not binary_units):
         raise refuse(key, "must be a whole number with a unit such as 512m or 2g", text)
-    return int(match[1]) * (_BYTE_UNITS[match[2]] if match[2] else unit)
+    size = int(match[1]) * (_BYTE_UNITS[suffix] if suffix else unit)
+    if int(match[1]) > _LARGEST_LONG or size // unit > _LARGEST_LONG:
+        raise refuse(key, "is more than a number of 64 bits can hold", text)
+    return size
 
 
 def java_double(number: float) -> str:

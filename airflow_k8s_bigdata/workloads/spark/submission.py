@@ -15,7 +15,7 @@ from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.workloads.spark import fields, keys, templates, uris
 from airflow_k8s_bigdata.workloads.spark.naming import Names, names_of
 from airflow_k8s_bigdata.workloads.spark.nouns import Submitter
-from airflow_k8s_bigdata.workloads.spark.settings import Settings, byte_size, refuse
+from airflow_k8s_bigdata.workloads.spark.settings import Settings, byte_size, java_int, refuse
 from airflow_k8s_bigdata.workloads.spark.versions import Rules, rules_for
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _NOT_IN_CLUSTER_MODE = {
     "org.apache.spark.sql.connect.service.SparkConnectServer": "the Connect server",
 }
 _POSITIVE_SIZES = ("spark.driver.memory", "spark.executor.memory")
-_POSITIVE_COUNTS = ("spark.executor.cores", "spark.executor.instances")
+_POSITIVE_COUNTS = ("spark.driver.cores", "spark.executor.cores", "spark.cores.max", "spark.executor.instances")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ class Submission:
     @property
     def namespace(self) -> str:
         """Where everything is created."""
-        return self.settings.text(keys.NAMESPACE) or "default"
+        namespace = self.settings.text(keys.NAMESPACE)
+        return "default" if namespace is None else namespace
 
     @property
     def app_name(self) -> str:
@@ -105,15 +106,15 @@ def prepare(application: SparkApplication, identity: Identity | None) -> Submiss
     """The submission of an application. Raises SpecError for what SparkSubmit refuses before Kubernetes comes in."""
     conf = fields.configuration(application)
     kind, main, main_class = _program(application)
-    _refuse_bad_sizes(conf)
+    rules = rules_for(application.version)
+    _refuse_bad_sizes(conf, rules)
     conf.setdefault(keys.APP_NAME, application.main_class or uris.file_name(main or INTERNAL))
     conf[keys.MASTER] = _master(conf.get(keys.MASTER) or MASTER)
     conf[keys.DEPLOY_MODE] = _deploy_mode(conf.get(keys.DEPLOY_MODE))
     # SparkSubmit drops it: in cluster mode the driver's host is its service.
     conf.pop(keys.DRIVER_HOST, None)
     _set_dependencies(conf, kind, main)
-    settings = Settings(conf)
-    rules = rules_for(application.version)
+    settings = Settings(conf, binary_units=rules.binary_units)
     return Submission(
         version=application.version,
         rules=rules,
@@ -154,15 +155,15 @@ def _program(application: SparkApplication) -> tuple[str, str | None, str]:
     return kind, main, main_class
 
 
-def _refuse_bad_sizes(conf: Mapping[str, str]) -> None:
+def _refuse_bad_sizes(conf: Mapping[str, str], rules: Rules) -> None:
     """SparkSubmit looks at these as they are written, before any reference to another key is replaced."""
     for key in _POSITIVE_SIZES:
-        if key in conf and byte_size(key, conf[key], unit=1) <= 0:
+        if key in conf and byte_size(key, conf[key], unit=1, binary_units=rules.binary_units) <= 0:
             raise refuse(key, "must be a positive amount of memory", conf[key])
     dynamic = conf.get("spark.dynamicAllocation.enabled", "").lower() == "true"
-    for key in _POSITIVE_COUNTS[: 1 if dynamic else 2]:
-        if key in conf and (not conf[key].isdecimal() or int(conf[key]) <= 0):
-            raise refuse(key, "must be a positive number", conf[key])
+    for key in _POSITIVE_COUNTS[:-1] if dynamic else _POSITIVE_COUNTS:
+        if key in conf and (java_int(conf[key]) or 0) <= 0:
+            raise refuse(key, "must be a positive whole number", conf[key])
 
 
 def _master(given: str) -> str:
@@ -195,6 +196,12 @@ def _set_dependencies(conf: dict[str, str], kind: str, main: str | None) -> None
     if kind == JAVA:
         jars = [*Settings(conf).items(keys.JARS), *([uris.resolved(main)] if main else [])]
         conf[keys.JARS] = ",".join(jars)
+    if kind == R:
+        for jar in Settings(conf).items(keys.JARS):
+            if uris.scheme(jar) != "file":
+                raise refuse(
+                    keys.JARS, "spark-submit looks for R packages in an R program's jars: local files only", jar
+                )
     conf.setdefault(keys.PY_FILES, "")
 
 

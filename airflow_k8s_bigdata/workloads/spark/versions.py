@@ -31,6 +31,7 @@ class Rules:
     :param version_in_images: `{{SPARK_VERSION}}` in image names is replaced.
     :param excluded_steps: `spark.kubernetes.driver.pod.excludedFeatureSteps` is honoured.
     :param system_exit: `spark.submit.callSystemExitOnMainExit` is known.
+    :param binary_units: sizes may end in `kib`, `mib`, `gib`, `tib`, `pib`.
     :param volcano_class: the released jar has Volcano's feature step.
     :param pod_group_json: `spark.kubernetes.scheduler.volcano.podGroupTemplateJson` is known.
     :param grpc_protocol: the service's `spark-connect` port says `appProtocol: grpc`.
@@ -49,6 +50,7 @@ class Rules:
     version_in_images: bool
     excluded_steps: bool
     system_exit: bool
+    binary_units: bool
     volcano_class: bool
     pod_group_json: bool
     grpc_protocol: bool
@@ -69,6 +71,7 @@ def _rules(minor: tuple[int, int]) -> Rules:
         version_in_images=minor >= (4, 1),
         excluded_steps=minor >= (4, 1),
         system_exit=minor >= (4, 1),
+        binary_units=minor >= (4, 2),
         volcano_class=minor >= (4, 2),
         pod_group_json=minor >= (4, 2),
         grpc_protocol=minor >= (4, 2),

@@ -48,9 +48,9 @@ def credentials(submission: Submission, draft: Draft) -> None:
 def hadoop(submission: Submission, draft: Draft) -> None:
     """Spark's HadoopConfDriverFeatureStep."""
     folder, name = submission.submitter.hadoop_conf_dir, submission.settings.text(keys.HADOOP_CONF_MAP)
-    if folder and name:
+    if folder and name is not None:
         raise refuse(keys.HADOOP_CONF_MAP, "cannot be set together with HADOOP_CONF_DIR (submitter.hadoop_conf_dir)")
-    if not folder and not name:
+    if not folder and name is None:
         return
     source: dict[str, Any] = {"name": name}
     if folder:
@@ -73,18 +73,18 @@ def kerberos(submission: Submission, draft: Draft) -> None:
     _krb5(submission, draft)
     keytab = settings.text(keys.KEYTAB)
     token_secret = settings.text(keys.TOKEN_SECRET_NAME)
-    if keytab and uris.scheme(keytab) != "local":
+    if keytab is not None and uris.scheme(keytab) != "local":
         name, file = f"{submission.names.prefix}-kerberos-keytab", uris.file_name(keytab)
         draft.mount({"name": "kerberos-keytab", "secret": {"secretName": name}}, _KEYTAB_DIR)
         draft.owned.append(secret(name, {file: uris.content(submission.contents, keytab, keys.KEYTAB)}))
         draft.conf[keys.KEYTAB] = f"{_KEYTAB_DIR}/{file}"
-    elif token_secret:
+    elif token_secret is not None:
         draft.mount({"name": "hadoop-secret", "secret": {"secretName": token_secret}}, _TOKENS_DIR)
         draft.add_env("HADOOP_TOKEN_FILE_LOCATION", f"{_TOKENS_DIR}/{settings.text(keys.TOKEN_SECRET_ITEM)}")
 
 
 def _require_both(submission: Submission, first: str, second: str) -> None:
-    given = [key for key in (first, second) if submission.settings.text(key)]
+    given = [key for key in (first, second) if key in submission.settings]
     if len(given) == 1:
         missing = second if given[0] == first else first
         raise refuse(missing, f"must be set when {given[0]} is")
@@ -92,12 +92,12 @@ def _require_both(submission: Submission, first: str, second: str) -> None:
 
 def _krb5(submission: Submission, draft: Draft) -> None:
     path, name = submission.settings.text(keys.KRB5_PATH), submission.settings.text(keys.KRB5_CONF_MAP)
-    if path and name:
+    if path is not None and name is not None:
         raise refuse(keys.KRB5_CONF_MAP, f"cannot be set together with {keys.KRB5_PATH}")
-    if not path and not name:
+    if path is None and name is None:
         return
     source: dict[str, Any] = {"name": name}
-    if path:
+    if path is not None:
         file = uris.file_name(path)
         source = {"name": f"{submission.names.prefix}-krb5-file", "items": [{"key": file, "path": file}]}
         draft.owned.append(config_map(source["name"], {file: uris.text(submission.contents, path, keys.KRB5_PATH)}))

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_k8s_bigdata.errors import SpecError
 from airflow_k8s_bigdata.workloads.spark import dependencies, keys, naming
-from airflow_k8s_bigdata.workloads.spark.settings import java_double, refuse
+from airflow_k8s_bigdata.workloads.spark.settings import LARGEST_INT, java_double, refuse
 from airflow_k8s_bigdata.workloads.spark.submission import INTERNAL, JAVA, PYTHON, Draft, Submission
 
 CONTAINER = "spark-kubernetes-driver"
@@ -69,7 +69,8 @@ def _container(submission: Submission, container: dict[str, Any]) -> None:
 
 def port(submission: Submission, key: str, default: int) -> int:
     """A port number. Raises SpecError when it is none."""
-    number = submission.settings.integer(key, default)
+    read = submission.settings.integer if key == keys.UI_PORT else submission.settings.raw_integer
+    number = read(key, default)
     if not 0 < number < 65536:
         raise refuse(key, "must be a port from 1 to 65535: the driver's service needs to know it", str(number))
     return number
@@ -109,7 +110,7 @@ def memory_with_overhead(submission: Submission) -> int:
             least = settings.mebibytes("spark.driver.minMemoryOverhead", _MIN_OVERHEAD) or 0
         if factor is None:
             factor = _default_overhead_factor(submission)
-        overhead = max(math.floor(factor * heap), least)
+        overhead = max(min(math.floor(factor * heap), LARGEST_INT), least)
     return heap + overhead
 
 
@@ -117,10 +118,12 @@ def _resources(submission: Submission, template: dict[str, Any]) -> dict[str, An
     settings = submission.settings
     memory = f"{memory_with_overhead(submission)}Mi"
     cores = settings.text("spark.kubernetes.driver.request.cores")
-    requests = {"cpu": cores or str(settings.integer("spark.driver.cores", 1)), "memory": memory}
+    if cores is None:
+        cores = str(settings.integer("spark.driver.cores", 1))
+    requests = {"cpu": cores, "memory": memory}
     limits = {"memory": memory} | _custom_resources(submission)
     limit = settings.text("spark.kubernetes.driver.limit.cores")
-    if limit:
+    if limit is not None:
         limits["cpu"] = limit
     return {
         **template,
@@ -137,7 +140,7 @@ def _custom_resources(submission: Submission) -> dict[str, str]:
         key = f"spark.driver.resource.{name}."
         if f"{name}.amount" not in given:
             raise refuse(f"{key}amount", "must say how many when anything else about the resource is said")
-        amount = submission.settings.integer(f"{key}amount", 0)
+        amount = submission.settings.raw_integer(f"{key}amount", 0)
         if amount <= 0:
             continue
         vendor = given.get(f"{name}.vendor")
@@ -202,12 +205,13 @@ def command(submission: Submission, draft: Draft) -> None:
     settings, submitter = submission.settings, submission.submitter
     if submission.kind == PYTHON:
         python = settings.text("spark.pyspark.python")
-        driver = settings.text("spark.pyspark.driver.python") or python
-        for name, value in (
-            ("PYSPARK_PYTHON", python or submitter.python),
-            ("PYSPARK_DRIVER_PYTHON", driver or submitter.driver_python or submitter.python),
+        driver = settings.text("spark.pyspark.driver.python")
+        for name, candidates in (
+            ("PYSPARK_PYTHON", (python, submitter.python)),
+            ("PYSPARK_DRIVER_PYTHON", (driver, python, submitter.driver_python, submitter.python)),
         ):
-            if value:
+            value = next((value for value in candidates if value is not None), None)
+            if value is not None:
                 draft.add_env(name, value)
     arguments = ["driver"]
     if submitter.proxy_user:

@@ -32,16 +32,17 @@ def secret_env(submission: Submission, draft: Draft) -> None:
     """Spark's EnvSecretsFeatureStep."""
     prefix = "spark.kubernetes.driver.secretKeyRef."
     for name, reference in submission.settings.prefixed(prefix).items():
-        secret, colon, key = reference.partition(":")
-        if not colon or ":" in key:
+        parts = reference.rstrip(":").split(":")  # Java's split drops empty parts at the end
+        if len(parts) != 2:
             raise refuse(prefix + name, "must read secret:key")
-        value_from = {"secretKeyRef": {"name": secret, "key": key}}
+        value_from = {"secretKeyRef": {"name": parts[0], "key": parts[1]}}
         draft.container.setdefault("env", []).append({"name": name, "valueFrom": value_from})
 
 
 def volumes(submission: Submission, draft: Draft) -> None:
     """Spark's MountVolumesFeatureStep. Executors' volumes are the driver's business; only their syntax is checked."""
     read_volumes(submission, EXECUTOR_VOLUMES)
+    _legacy_mode(submission)  # read by Spark whether or not there are claims
     found = read_volumes(submission, DRIVER_VOLUMES)
     taken: set[str] = set()
     for index, ((kind, name), options) in enumerate(found.items()):
@@ -75,6 +76,7 @@ def read_volumes(submission: Submission, prefix: str) -> dict[tuple[str, str], d
         for option in ("mount.path", *_REQUIRED[kind]):
             if option not in options:
                 raise refuse(start + option, f"is required for {kind}")
+        submission.settings.flag(f"{start}mount.readOnly", False)
         if submission.rules.volume_details:
             _refuse_details(start, kind, options)
     return found
@@ -83,8 +85,8 @@ def read_volumes(submission: Submission, prefix: str) -> dict[tuple[str, str], d
 def _refuse_details(start: str, kind: str, options: Mapping[str, str]) -> None:
     if "mount.subPath" in options and "mount.subPathExpr" in options:
         raise refuse(f"{start}mount.subPathExpr", "cannot be set together with mount.subPath")
-    size = options.get("options.sizeLimit", "")
-    if kind in _SIZED and size.isdigit() and int(size) < 1024:
+    size = options.get("options.sizeLimit", "none")
+    if kind in _SIZED and (not size or (size.isdecimal() and int(size) < 1024)):
         raise refuse(f"{start}options.sizeLimit", "is smaller than 1KiB: is the unit missing?", size)
 
 
@@ -112,7 +114,7 @@ def _claim(submission: Submission, name: str, options: Mapping[str, str]) -> dic
     if rules.volume_details:
         labels = _rest_of(options, "label.")
         annotations = _rest_of(options, "annotation.")
-    legacy = submission.settings.flag(_LEGACY_MODE, rules.legacy_access_mode)
+    legacy = _legacy_mode(submission)
     metadata: dict[str, Any] = {
         "name": name,
         "labels": {**labels, "spark-app-selector": submission.names.application_id},
@@ -129,6 +131,10 @@ def _claim(submission: Submission, name: str, options: Mapping[str, str]) -> dic
             "resources": {"requests": {"storage": options["options.sizeLimit"]}},
         },
     }
+
+
+def _legacy_mode(submission: Submission) -> bool:
+    return submission.settings.flag(_LEGACY_MODE, submission.rules.legacy_access_mode)
 
 
 def _rest_of(options: Mapping[str, str], prefix: str) -> dict[str, str]:
