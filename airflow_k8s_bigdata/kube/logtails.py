@@ -1,4 +1,4 @@
-"""The last lines of a container's log, for who goes on behind them."""
+"""The last lines of a container's log: for who goes on behind them, and for who wants to know why it failed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 _BYTES = 1 << 20
 
 
-async def read_before(api: Api, namespace: str, source: Source, cursor: Cursor, *, count: int) -> list[str]:
-    """The text of lines at the log's end, at most so many, that were read when the cursor was where it is.
+async def read(api: Api, namespace: str, source: Source, *, count: int, until: Cursor | None = None) -> list[str]:
+    """The text of lines at the log's end, at most so many. Nothing when they can't be had: gone, forbidden.
 
-    Nothing when they can't be had: gone, rotated away, forbidden.
+    :param until: only lines that were read when the cursor was where it is.
     """
     path = paths.of("Pod", namespace, source.pod) + "/log"
     params = {"container": source.container, "timestamps": "true"}
@@ -29,4 +29,6 @@ async def read_before(api: Api, namespace: str, source: Source, cursor: Cursor, 
     except errors.ClusterError:
         return []
     lines = [line for item in items if not isinstance(item, Piece) for line in item]
-    return [line[PREFIX:].decode(errors="backslashreplace") for line in lines if line[:STAMP].decode() <= cursor.stamp]
+    if until is not None:
+        lines = [line for line in lines if line[:STAMP].decode() <= until.stamp]
+    return [line[PREFIX:].decode(errors="backslashreplace") for line in lines]

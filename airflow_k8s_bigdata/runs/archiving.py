@@ -86,9 +86,9 @@ class Archiving:
         if late := await waiting.while_it_comes(self._tasks.values(), self._positions, seconds=seconds):
             self._sink.note(logging.WARNING, f"{len(late)} logs are not archived to their end")
         await self.close()
-        failed = {failure.name for failure in executorpods.read(self._snapshot).failures} if only_failed else set()
+        failed = {failure.source for failure in executorpods.read(self._snapshot).failures} if only_failed else set()
         for source in self._executors if only_failed else ():
-            if source.pod not in failed and source in self._logs:
+            if source not in failed and source in self._logs:
                 await self._said(source, self._logs[source].drop())
 
     async def close(self) -> None:

@@ -163,6 +163,7 @@ class Follower:
             )
         if self._logs is not None:
             self._logs.follow(verdict.logs)
+            self._logs.failed(verdict.failed)
             if verdict.terminal or verdict.phase is Phase.DRAINING:
                 self._logs.end()
 
@@ -212,6 +213,7 @@ class Follower:
         state = (State.LOST if verdict.lost else State.FAILED) if failed else State.SUCCEEDED
         tail = list(self._snapshot.log_tail)[-self._policy.tail_lines :] if failed else []
         traceback = self._logs.traceback if failed and self._logs is not None else ()
+        last_words = self._logs.last_words if failed and self._logs is not None else ()
         secrets = redaction.secret_values(self._snapshot.driver or {})
         return Outcome(
             state=state,
@@ -229,6 +231,7 @@ class Follower:
             spark=self._measures.spark if self._measures else {},
             peak_memory=self._measures.peak_memory if self._measures else {},
             traceback=tuple(redaction.redact(line, secrets) for line in traceback),
+            last_words=last_words,
         )
 
 

@@ -21,6 +21,9 @@ class State(enum.StrEnum):
     LOST = "lost"
 
 
+_LINES = ("log_tail", "traceback", "last_words")
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of a run.
@@ -35,6 +38,7 @@ class Outcome:
     :param team: see `Team`; None if the workload has none.
     :param spark: how many jobs, stages and tasks Spark counted, by these words; empty if it could not be asked.
     :param peak_memory: the most bytes that a pod was seen to use, by role; empty if that is not known.
+    :param last_words: of the last executor that failed, if the run did: whose lines they are, and its last lines.
     :param traceback: the last traceback in the driver's log, or the last cause of a Java exception, if it failed.
     """
 
@@ -53,11 +57,12 @@ class Outcome:
     spark: Mapping[str, int] = field(default_factory=dict)
     peak_memory: Mapping[str, int] = field(default_factory=dict)
     traceback: tuple[str, ...] = ()
+    last_words: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""
         data = asdict(self)
-        data |= {"state": str(self.state), "log_tail": list(self.log_tail), "traceback": list(self.traceback)}
+        data |= {"state": str(self.state), **{name: list(data[name]) for name in _LINES}}
         if self.diagnosis is not None:
             data["diagnosis"] |= {"fault": str(self.diagnosis.fault), "evidence": list(self.diagnosis.evidence)}
         return data
@@ -69,10 +74,9 @@ class Outcome:
         if diagnosis is not None:
             fault, evidence = Fault(diagnosis["fault"]), tuple(diagnosis["evidence"])
             diagnosis = Diagnosis(**{**diagnosis, "fault": fault, "evidence": evidence})
-        log_tail = tuple(data.get("log_tail") or ())
         team = Team(**data["team"]) if data.get("team") else None
-        read = {"state": State(data["state"]), "diagnosis": diagnosis, "log_tail": log_tail, "team": team}
-        return cls(**{**data, **read, "traceback": tuple(data.get("traceback") or ())})
+        lines = {name: tuple(data.get(name) or ()) for name in _LINES}
+        return cls(**{**data, **lines, "state": State(data["state"]), "diagnosis": diagnosis, "team": team})
 
     def summary(self) -> dict[str, Any]:
         """What the task returns as XCom: plain values for the tasks that come after."""
@@ -97,6 +101,7 @@ def failure_text(outcome: Outcome) -> str:
         lines = [f"{end}: {outcome.message}{code}"]
     if outcome.traceback and "\n".join(outcome.traceback) not in "\n".join(outcome.log_tail):
         lines += ["The driver's last traceback:", *outcome.traceback]
+    lines += outcome.last_words
     if outcome.log_tail:
         lines += ["The driver's last lines:", *outcome.log_tail]
     return "\n".join(lines)

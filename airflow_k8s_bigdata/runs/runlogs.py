@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from airflow_k8s_bigdata.objects.loglines import Batch
 from airflow_k8s_bigdata.objects.snapshot import LOG_LINES_KEPT
 from airflow_k8s_bigdata.runs import concealing, waiting
 from airflow_k8s_bigdata.runs.archiving import Archiving
+from airflow_k8s_bigdata.runs.lastwords import LastWords
 
 if TYPE_CHECKING:
     from airflow_k8s_bigdata.kube.api import Api, Sleep
@@ -74,7 +75,7 @@ class RunLogs:
         self._sleep = sleep
         self._ended = asyncio.Event()
         self._concealed = asyncio.Lock()
-        self._concealing_done = False
+        self._secrets: Collection[str] | None = None
         self._sources: dict[LogSource, asyncio.Task[None]] = {}
         archive = options.archive
         self._archiving = (
@@ -83,6 +84,7 @@ class RunLogs:
             else None
         )
         self._executors = options.executors
+        self._last_words = LastWords(api, handle.namespace, secrets=self._conceal, sink=sink)
 
     def follow(self, sources: Sequence[LogSource]) -> None:
         """Follow those that are not followed yet."""
@@ -92,6 +94,15 @@ class RunLogs:
         if self._archiving is not None and self._executors != Executors.NONE:
             self._archiving.follow_executors()
 
+    def failed(self, sources: Sequence[LogSource]) -> None:
+        """These containers beside the driver's have failed: their last lines are brought to the sink."""
+        self._last_words.ask(sources)
+
+    @property
+    def last_words(self) -> tuple[str, ...]:
+        """Of the last of them: whose lines they are, and the lines."""
+        return self._last_words.last
+
     def end(self) -> None:
         """The driver's containers have ended: what is left of their logs is the rest."""
         self._ended.set()
@@ -99,6 +110,7 @@ class RunLogs:
     async def drain(self) -> None:
         """Wait until all is read, or nothing has come for a while, which is said. Raises the sink's errors."""
         await self._drain()
+        await self._last_words.finish()
         if self._archiving is not None:
             await self._archiving.finish(self._drain_seconds, only_failed=self._executors == Executors.FAILED)
 
@@ -118,6 +130,7 @@ class RunLogs:
         for task in self._sources.values():
             task.cancel()
         await asyncio.gather(*self._sources.values(), return_exceptions=True)
+        await self._last_words.close()
         if self._archiving is not None:
             await self._archiving.close()
 
@@ -145,7 +158,7 @@ class RunLogs:
         if cursor is not None:
             self._sink.note(logging.INFO, f"the log of {source.pod} goes on after {cursor.stamp}")
             namespace, count = self._handle.namespace, LOG_LINES_KEPT
-            before = await logtails.read_before(self._api, namespace, source, cursor, count=count)
+            before = await logtails.read(self._api, namespace, source, count=count, until=cursor)
             self._snapshot.add_log([line[:TAIL_WIDTH] for line in before])
             self._look_for_trace("\n".join(before))
         await logs.follow(
@@ -166,16 +179,17 @@ class RunLogs:
         if found := logtraces.found_in(text):
             self.traceback = tuple(line[:TAIL_WIDTH] for line in found)
 
-    async def _conceal(self) -> None:
-        """Before the first line of any log."""
+    async def _conceal(self) -> Collection[str]:
+        """Before the first line of any log: the values that none may show."""
         async with self._concealed:
-            if not self._concealing_done:
+            if self._secrets is None:
                 values = await concealing.secret_values(self._api, self._handle.namespace, self._handle.driver)
                 if values:
                     await self._sink.conceal(values)
                 if self._archiving is not None:
                     self._archiving.conceal(values)
-                self._concealing_done = True
+                self._secrets = values
+            return self._secrets
 
     def _started(self, source: LogSource) -> datetime | None:
         container = pods.container(self._snapshot.driver or {}, source.container)

@@ -80,6 +80,7 @@ class Verdict:
     :param phase: see `Phase`.
     :param message: one line for the task's log, such as "driver running, 2 of 2 executors running".
     :param logs: containers whose logs can be followed now.
+    :param failed: containers of pods of its team that have failed, in the order in which they are known.
     :param exit_code: the driver container's exit code once it was seen; None before, and if it was never seen.
     :param lost: terminal without a seen exit code: never a success.
     :param diagnosis: why it failed or what it waits for; None when nothing is wrong.
@@ -93,6 +94,7 @@ class Verdict:
     phase: Phase
     message: str
     logs: tuple[LogSource, ...] = ()
+    failed: tuple[LogSource, ...] = ()
     exit_code: int | None = None
     lost: bool = False
     diagnosis: Diagnosis | None = None

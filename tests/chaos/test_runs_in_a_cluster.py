@@ -22,11 +22,11 @@ from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs import adoption, cleaning, flow, killing, recording
 from airflow_k8s_bigdata.runs.handle import Handle
-from airflow_k8s_bigdata.runs.outcome import Outcome, State
+from airflow_k8s_bigdata.runs.outcome import Outcome, State, failure_text
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
 from airflow_k8s_bigdata.runs.sinks import Silent
 from tests.chaos.proxy import Proxy
-from tests.chaos.tiny import Tiny
+from tests.chaos.tiny import PASSWORD, Tiny
 
 pytestmark = pytest.mark.cluster
 
@@ -344,3 +344,48 @@ def _stays(pod: dict[str, Any]) -> bool:
 
 async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     return await asyncio.to_thread(function, *arguments)
+
+
+# Executors
+
+
+async def add_executor(job: Job, handle: Handle, command: str) -> None:
+    """Make an executor as a driver would, and delete it as Spark does, soon after it has failed."""
+    meta = {"name": f"{handle.driver}-exec-1", "namespace": handle.namespace}
+    labels = {**job.identity.labels(), "spark-role": "executor", "spark-app-selector": handle.application_id}
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": handle.driver, "uid": handle.uid, "controller": True}
+    container = {"name": "spark-kubernetes-executor", "image": job.tiny.image, "command": ["sh", "-c", command]}
+    spec = {"restartPolicy": "Never", "automountServiceAccountToken": False, "containers": [container]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {**meta, "labels": labels, "ownerReferences": [owner]}}
+    made = await job.api.create({**pod, "spec": spec})
+    while made["status"]["phase"] not in ("Succeeded", "Failed"):
+        await asyncio.sleep(0.1)
+        made = await job.api.get("Pod", meta["namespace"], meta["name"])
+    await asyncio.sleep(0.5)
+    await job.api.delete("Pod", meta["namespace"], meta["name"])
+
+
+@pytest.fixture
+async def failed_with_executor(job: Any) -> tuple[Job, Outcome]:
+    """A run whose executor fails, and then its driver."""
+    made = job("sleep 6; echo the driver has lost them; exit 1")
+    handle = await made.launch()
+    following = asyncio.create_task(made.end(handle))
+    await made.until_running()
+    await add_executor(made, handle, f"echo no luck; echo by {PASSWORD}; exit 3")
+    return made, await following
+
+
+async def test_35_the_last_lines_of_an_executor_that_failed_are_told_though_it_is_deleted(
+    failed_with_executor: tuple[Job, Outcome],
+) -> None:
+    job, outcome = failed_with_executor
+    told = [text for level, text in job.sink.notes if level == logging.WARNING]
+    [lines] = [text.splitlines() for text in told if text.startswith("The last lines of ")]
+    assert lines == [f"The last lines of {outcome.driver}-exec-1, which failed:", "no luck", "by ***"]
+    assert outcome.last_words == tuple(lines)
+
+
+async def test_35_they_stand_in_the_message_of_a_failed_run(failed_with_executor: tuple[Job, Outcome]) -> None:
+    _, outcome = failed_with_executor
+    assert "\nno luck\n" in failure_text(Outcome.from_json(json.loads(json.dumps(outcome.to_json()))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -176,6 +177,12 @@ def test_what_happens_to_a_pod_is_named(provoked: Any, category: str) -> None:
 @pytest.mark.parametrize("category", OF_SPARK)
 def test_what_happens_to_a_spark_application_is_named(provoked_spark: Any, category: str) -> None:
     assert named(provoked_spark, category, category), message(provoked_spark, category)
+
+
+def test_35_why_an_executor_failed_stands_in_the_task_log_in_its_own_words(provoked_spark: Any) -> None:
+    log = provoked_spark.log("executor-failures-exceeded")
+    assert re.search(r"The last lines of \S+-exec-\d+, which failed:", log), log
+    assert "Error opening zip file or JAR manifest missing : /nobody/made/this.jar" in log
 
 
 @pytest.mark.parametrize(("dag_id", "task_id"), ELSEWHERE)

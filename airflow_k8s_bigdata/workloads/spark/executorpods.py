@@ -9,6 +9,7 @@ from airflow_k8s_bigdata.objects import ending, pods
 from airflow_k8s_bigdata.objects.pods import Container
 from airflow_k8s_bigdata.objects.snapshot import Object, Snapshot
 from airflow_k8s_bigdata.objects.starting import Trouble
+from airflow_k8s_bigdata.workloads.base import LogSource
 
 EXECUTOR_CONTAINER = "spark-kubernetes-executor"
 
@@ -20,12 +21,13 @@ _BY_EXIT_CODE = {52: "executors-jvm-out-of-memory"}
 class Failure:
     """An executor that did not end by itself or not well.
 
+    :param source: its container.
     :param category: a word of `diagnosis.CATEGORIES` for a driver that fails because of it; "" if it explains nothing.
     :param reason: in short, such as `OOMKilled` or `exit code 1`.
     :param line: one line of evidence.
     """
 
-    name: str
+    source: LogSource
     category: str
     reason: str
     line: str
@@ -92,7 +94,8 @@ def _failure(pod: Object) -> Failure | None:
         more = f"memory limit {(pods.resources(pod, name).get('limits') or {}).get('memory', 'none')}"
     status = ending.state_line(main) if main is not None else f"phase {pods.phase_of(pod)}"
     line = f"executor {pods.name_of(pod)}: {status}"
-    return Failure(pods.name_of(pod), category, reason, f"{line}, {more}" if more else line)
+    source = LogSource(pods.name_of(pod), pods.uid_of(pod), name)
+    return Failure(source, category, reason, f"{line}, {more}" if more else line)
 
 
 def _why(pod: Object, main: Container | None, away: Trouble | None) -> tuple[str, str, str]:

@@ -76,7 +76,8 @@ def judge(
     verdict = next(verdict for step in STEPS if (verdict := step(case)) is not None)
     never_ran = verdict.phase is Phase.FAILED and _never_ran(case, verdict)
     seconds = case.seconds if verdict.terminal else {}
-    return replace(verdict, logs=case.logs, never_ran=never_ran, team=case.team(), seconds=seconds)
+    failed = tuple(failure.source for failure in case.executors.failures)
+    return replace(verdict, logs=case.logs, failed=failed, never_ran=never_ran, team=case.team(), seconds=seconds)
 
 
 def _never_seen(snapshot: Snapshot) -> Verdict:
