@@ -96,7 +96,7 @@ NUMBERS = words(
         "-0.1",
         "0.0",
     ),
-    *("", "x", "NaN", "Infinity", "1f", "2d", "0x1p3", " 0.2 ", "-0.0", "1_0", "inf"),
+    *("", "x", "1f", "2d", "0x1p3", " 0.2 ", "-0.0", "1_0", "inf"),
 )
 FLAGS = words("true", "false", "TRUE", " False ", "yes", "", "1")
 PORTS = words("${spark.my.port}", "4041", "7078", "65535", "65536", "1", "0", "-1", "x", "", " 5000 ")
@@ -125,7 +125,7 @@ PY_FILES = words(
     "local:///a.zip", "local:///a.py,https://h.example/b.egg", "{dir}/lib.zip", "{dir}/job.py", "/absent/x.zip", ""
 )
 ARCHIVES = words("local:///env.tgz#env", "https://h.example/e.zip", "{dir}/lib.zip#l", "")
-UPLOADS = words("file://{dir}/up", "file://{dir}/up/", "{dir}/up", "local:///up", "")
+UPLOADS = words("file://{dir}/up", "file://{dir}/up/", "{dir}/up", "local:///up")
 TEMPLATES = words(
     "{dir}/pod.yaml", "{dir}/bare.yaml", "{dir}/broken.yaml", "/absent/pod.yaml", "file://{dir}/pod.yaml", ""
 )

@@ -32,12 +32,12 @@ def check(manifests: Manifests) -> None:
 
 
 def _where(obj: Object) -> str:
-    return f"{obj['kind']} {obj['metadata']['name']}"
+    return f"{obj['kind']} {obj['metadata'].get('name', '')}"
 
 
 def _metadata(obj: Object) -> None:
     metadata, where = obj["metadata"], _where(obj)
-    name = metadata["name"]
+    name = str(metadata.get("name", ""))  # none where Spark's basic step is excluded
     if obj["kind"] == "Service":
         if not names.is_service_name(name):
             raise SpecError(where, "a service's name must be at most 63 of a-z, 0-9 and -, and start with a letter")
@@ -103,7 +103,7 @@ def _referred(volume: Object) -> Iterator[str]:
 
 
 def _container(container: Object, where: str) -> None:
-    image = str(container["image"])
+    image = str(container.get("image", ""))
     if not image or image != image.strip():
         raise SpecError(f"{where}: image", "must not be empty or begin or end with blanks", repr(image))
     for entry in container.get("env") or ():

@@ -77,6 +77,8 @@ def target_of(submission: Submission, uri: str, field: str) -> str:
             "if the file is inside the image, write local:// before its path",
             uri,
         )
+    if uris.scheme(upload_path) == "local":
+        raise refuse(keys.UPLOAD_PATH, "must be reachable from here too: local:// is inside the image", upload_path)
     origin = uuid.uuid5(uuid.NAMESPACE_URL, uri)
     if submission.identity is None:
         return f"{upload_path.rstrip('/')}/{FOLDER_PREFIX}{origin}/{uris.file_name(uri)}"

@@ -102,9 +102,9 @@ def _memory(submission: Submission) -> int:
     heap = settings.mebibytes("spark.executor.memory", 1024) or 0
     overhead = settings.mebibytes("spark.executor.memoryOverhead")
     if overhead is None:
-        factor = settings.number("spark.executor.memoryOverheadFactor", minimum=0)
+        factor = settings.number("spark.executor.memoryOverheadFactor", above=0)
         if factor is None:
-            factor = settings.number("spark.kubernetes.memoryOverheadFactor", minimum=0)
+            factor = settings.number("spark.kubernetes.memoryOverheadFactor", least=0)
         if factor is None:
             factor = _JVM_OVERHEAD if submission.kind == JAVA else _PYTHON_OVERHEAD
         overhead = max(math.floor(factor * heap), _LEAST_OVERHEAD)

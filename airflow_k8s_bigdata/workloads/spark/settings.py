@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -18,6 +19,8 @@ _BYTE_UNITS = {
     for power, pair in enumerate(("b", "k kb kib", "m mb mib", "g gb gib", "t tb tib", "p pb pib"))
     for unit in pair.split()
 }
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?")
+_HEXADECIMAL = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?[0-9]+[fFdD]?")
 _REFERENCE = re.compile(r"\$\{(spark\.[^}\s]+)\}")
 _LARGEST_LONG = 2**63 - 1
 LARGEST_INT = 2**31 - 1
@@ -70,11 +73,12 @@ class Settings:
     def flag(self, key: str, default: bool) -> bool:
         """`true` or `false`, in any case."""
         value = self.text(key)
-        if value is None:
-            return default
-        if value.strip().lower() not in ("true", "false"):
-            raise refuse(key, "must be true or false", value)
-        return value.strip().lower() == "true"
+        return default if value is None else _truth(key, value, value.strip())
+
+    def raw_flag(self, key: str, default: bool) -> bool:
+        """The same where Spark reads a key as text: it trims no blanks and replaces no references."""
+        value = self.values.get(key)
+        return default if value is None else _truth(key, value, value)
 
     def integer(self, key: str, default: int) -> int:
         """A whole number."""
@@ -88,17 +92,18 @@ class Settings:
         value = self.values.get(key)
         return default if value is None else _integer(key, value, value)
 
-    def number(self, key: str, *, minimum: float) -> float | None:
-        """A number of at least `minimum`; None if it is not set."""
+    def number(self, key: str, *, least: float = -math.inf, above: float = -math.inf) -> float | None:
+        """A finite number of at least `least` and more than `above`; None if it is not set."""
         value = self.text(key)
         if value is None:
             return None
-        try:
-            number = float(value)
-        except ValueError:
-            raise refuse(key, "must be a number", value) from None
-        if not number >= minimum:
-            raise refuse(key, f"must be at least {minimum:g}", value)
+        number = java_number(value.strip())
+        if number is None:
+            raise refuse(key, "must be a number", value)
+        if number < least:
+            raise refuse(key, f"must be at least {least:g}", value)
+        if number <= above:
+            raise refuse(key, f"must be more than {above:g}", value)
         return number
 
     def mebibytes(self, key: str, default: int | None = None) -> int | None:
@@ -129,6 +134,12 @@ def split_list(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
+def _truth(key: str, value: str, word: str) -> bool:
+    if word.lower() not in ("true", "false"):
+        raise refuse(key, "must be true or false", value)
+    return word.lower() == "true"
+
+
 def _integer(key: str, value: str, digits: str) -> int:
     number = java_int(digits)
     if number is None:
@@ -141,6 +152,17 @@ def java_int(text: str) -> int | None:
     if re.fullmatch(r"[+-]?\d+", text) is None or not -LARGEST_INT - 1 <= int(text) <= LARGEST_INT:
         return None
     return int(text)
+
+
+def java_number(text: str) -> float | None:
+    """What Java's Double.parseDouble reads, but for NaN and infinity, which are of no use; None for what it refuses."""
+    if _DECIMAL.fullmatch(text):
+        number = float(text.rstrip("fFdD"))
+    elif _HEXADECIMAL.fullmatch(text):
+        number = float.fromhex(text.rstrip("fFdD"))
+    else:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def byte_size(key: str, text: str, *, unit: int, binary_units: bool) -> int:

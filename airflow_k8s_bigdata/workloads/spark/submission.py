@@ -115,10 +115,13 @@ def prepare(application: SparkApplication, identity: Identity | None) -> Submiss
     conf.pop(keys.DRIVER_HOST, None)
     _set_dependencies(conf, kind, main)
     settings = Settings(conf, binary_units=rules.binary_units)
+    driver_name = settings.text(keys.DRIVER_POD_NAME)
+    if driver_name == "":
+        raise refuse(keys.DRIVER_POD_NAME, "must not be empty")
     return Submission(
         version=application.version,
         rules=rules,
-        names=names_of(conf[keys.APP_NAME], identity, driver_name=settings.text(keys.DRIVER_POD_NAME)),
+        names=names_of(conf[keys.APP_NAME], identity, driver_name=driver_name),
         identity=identity,
         settings=settings,
         kind=kind,

@@ -30,6 +30,8 @@ def credentials(submission: Submission, draft: Draft) -> None:
     for name, entry in CREDENTIAL_FILES.items():
         path = settings.text(prefix + name)
         if path is not None:
+            if uris.scheme(path):
+                raise refuse(prefix + name, "must be a path: Spark knows no scheme here", path)
             data[entry] = uris.content(submission.contents, path, prefix + name)
             mounted[name] = entry
     draft.conf |= {key: REDACTED for key in draft.conf if key.endswith("oauthToken")}

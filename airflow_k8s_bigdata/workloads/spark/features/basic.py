@@ -78,7 +78,8 @@ def port(submission: Submission, key: str, default: int) -> int:
 
 def _image(submission: Submission) -> str:
     settings = submission.settings
-    image = settings.text("spark.kubernetes.driver.container.image") or settings.text(keys.IMAGE)
+    image = settings.text("spark.kubernetes.driver.container.image")
+    image = settings.text(keys.IMAGE) if image is None else image
     if not image:
         raise SpecError(f"image ({keys.IMAGE})", "must specify the driver container image")
     return image.replace("{{SPARK_VERSION}}", submission.version) if submission.rules.version_in_images else image
@@ -92,7 +93,7 @@ def _user(submission: Submission) -> str:
 
 
 def _default_overhead_factor(submission: Submission) -> float:
-    factor = submission.settings.number("spark.kubernetes.memoryOverheadFactor", minimum=0)
+    factor = submission.settings.number("spark.kubernetes.memoryOverheadFactor", least=0)
     if factor is not None:
         return factor
     return _JVM_OVERHEAD if submission.kind == JAVA else _OTHER_OVERHEAD
@@ -104,7 +105,7 @@ def memory_with_overhead(submission: Submission) -> int:
     heap = settings.mebibytes("spark.driver.memory", 1024) or 0
     overhead = settings.mebibytes("spark.driver.memoryOverhead")
     if overhead is None:
-        factor = settings.number("spark.driver.memoryOverheadFactor", minimum=0)
+        factor = settings.number("spark.driver.memoryOverheadFactor", above=0)
         least = _MIN_OVERHEAD
         if submission.rules.min_memory_overhead:
             least = settings.mebibytes("spark.driver.minMemoryOverhead", _MIN_OVERHEAD) or 0
@@ -225,13 +226,14 @@ def command(submission: Submission, draft: Draft) -> None:
 def local_dirs(submission: Submission, draft: Draft) -> None:
     """Spark's LocalDirsFeatureStep. Spark 4 shuffles several folders; here they keep their order."""
     settings = submission.settings
+    in_memory = settings.flag("spark.kubernetes.local.dirs.tmpfs", False)
     mounts = draft.container.get("volumeMounts") or ()
     folders = [mount["mountPath"] for mount in mounts if str(mount.get("name")).startswith(_LOCAL_DIR_PREFIX)]
     if not folders:
         # Spark reads this key without replacing references.
         configured = settings.values.get(keys.LOCAL_DIR) or submission.names.local_dir
         folders = list(submission.submitter.local_dirs) or configured.split(",")
-        medium = {"medium": "Memory"} if settings.flag("spark.kubernetes.local.dirs.tmpfs", False) else {}
+        medium = {"medium": "Memory"} if in_memory else {}
         for number, folder in enumerate(folders, start=1):
             draft.mount({"name": f"{_LOCAL_DIR_PREFIX}{number}", "emptyDir": dict(medium)}, folder)
     draft.add_env("SPARK_LOCAL_DIRS", ",".join(folders))

@@ -50,7 +50,7 @@ def volumes(submission: Submission, draft: Draft) -> None:
         if path in taken:
             raise refuse(f"{DRIVER_VOLUMES}{kind}.{name}.mount.path", "two volumes are mounted at one path", path)
         taken.add(path)
-        read_only = submission.settings.flag(f"{DRIVER_VOLUMES}{kind}.{name}.mount.readOnly", False)
+        read_only = submission.settings.raw_flag(f"{DRIVER_VOLUMES}{kind}.{name}.mount.readOnly", False)
         mount: dict[str, Any] = {"readOnly": read_only}
         if options.get("mount.subPath"):
             mount["subPath"] = options["mount.subPath"]
@@ -76,7 +76,7 @@ def read_volumes(submission: Submission, prefix: str) -> dict[tuple[str, str], d
         for option in ("mount.path", *_REQUIRED[kind]):
             if option not in options:
                 raise refuse(start + option, f"is required for {kind}")
-        submission.settings.flag(f"{start}mount.readOnly", False)
+        submission.settings.raw_flag(f"{start}mount.readOnly", False)
         if submission.rules.volume_details:
             _refuse_details(start, kind, options)
     return found
