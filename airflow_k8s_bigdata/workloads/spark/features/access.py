@@ -43,7 +43,7 @@ def credentials(submission: Submission, draft: Draft) -> None:
         draft.owned.append(secret(name, data))
         return
     account = settings.text(f"{prefix}serviceAccountName")
-    if account:
+    if account is not None:
         draft.pod["spec"] |= {"serviceAccount": account, "serviceAccountName": account}
 
 
