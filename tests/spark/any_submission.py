@@ -46,8 +46,6 @@ VALUES = words(
     *(
         "${spark.executor.cores}",
         "${spark.nope}",
-        "${env:HOME}",
-        "${system:user.name}",
         "$(HOME)",
         "\\",
         "'",

@@ -92,6 +92,10 @@ def _normal_object(obj: Object) -> Object:
     data = obj.get("data", {})
     for container in obj.get("spec", {}).get("containers", ()):
         _sort_local_dirs(container)
+        for amounts in (container.get("resources") or {}).values():
+            amounts |= {
+                name: str(amount) for name, amount in amounts.items()
+            }  # Spark 3.5 writes a template's numbers so
     if "spark.properties" in data:
         values = properties.load(data["spark.properties"])
         data["spark.properties"] = {k: v for k, v in values.items() if not _NOT_COMPARED_KEYS.fullmatch(k)}

@@ -29,7 +29,7 @@ JARS = {
     "newest": Path(pyspark.__file__).parent / "jars",
     **{version: SPARKS / version / "pyspark" / "jars" for version in ("4.0.5", "3.5.9")},
 }
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 
 NAMESPACE = "spark"
 COLLECTIONS = {

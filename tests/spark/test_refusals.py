@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from airflow_k8s_bigdata.errors import SpecError
-from airflow_k8s_bigdata.workloads.spark import Driver, Executor, SparkApplication, Volume
+from airflow_k8s_bigdata.workloads.spark import Driver, Executor, HostPath, SparkApplication, Volume
 from tests.spark.applications import IDENTITY, JVM, PYTHON
 
 SECRET = "hunter2-abcdef"
 IMAGE = "spark.kubernetes.container.image"
+BASIC_STEP = "org.apache.spark.deploy.k8s.features.BasicDriverFeatureStep"
 
 WRONG_CONF = [
     ("spark.driver.memory", "1.5g", "unit"),
@@ -33,6 +34,16 @@ WRONG_CONF = [
     ("spark.kubernetes.kerberos.tokenSecret.name", "t", "must be set"),
     ("spark.driver.memory", "${spark.x}", "unit"),
     (IMAGE, f"${{{IMAGE}}}", "refers to itself"),
+    (IMAGE, "${env:IMAGE}", "environment"),
+    ("spark.driver.memoryOverhead", "99999999999999999999", "64 bits"),
+    ("spark.driver.memoryOverheadFactor", "Infinity", "must be a number"),
+    ("spark.kubernetes.driver.pod.name", "", "empty"),
+]
+WRONG_IN_THE_POD = [
+    (IMAGE, " spark:1", "image: must not"),
+    ("spark.driver.memoryOverhead", "-2000", "memory: must not be negative"),
+    ("spark.kubernetes.driver.request.cores", "1 ", "cpu: must be a Kubernetes quantity"),
+    ("spark.kubernetes.driver.pod.excludedFeatureSteps", BASIC_STEP, "a name must be"),
 ]
 AGAINST_KUBERNETES = [
     (Driver(labels={"team": "data eng"}), "label team"),
@@ -42,6 +53,8 @@ AGAINST_KUBERNETES = [
     (Driver(service_account="Spark"), "service account"),
     (Driver(env={"A=B": "x"}), "environment"),
     (Driver(volumes=(Volume("Data", "/data"),)), "volume Data"),
+    (Driver(volumes=(Volume("data", "/data", HostPath("/mnt/../x")),)), "volume data"),
+    (Driver(volumes=(Volume("data", "/data", sub_path="../x"),)), "subPath"),
     (Driver(volumes=(Volume("data", "/opt/spark/conf"),)), "mount path"),
     (Driver(secrets={"Top_Secret": "/s"}), "Top_Secret"),
     (Driver(pod_template={"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}), "container"),
@@ -73,6 +86,11 @@ def test_a_wrong_value_is_refused_with_key_and_rule(key: str, value: str, rule: 
     error = refusal(dataclasses.replace(PYTHON, image=None, conf={IMAGE: "spark:1", key: value}))
     assert key in str(error)
     assert rule in str(error)
+
+
+@pytest.mark.parametrize(("key", "value", "rule"), WRONG_IN_THE_POD)
+def test_a_value_that_the_pod_can_not_bear_is_refused_with_its_field(key: str, value: str, rule: str) -> None:
+    assert rule in str(refusal(dataclasses.replace(PYTHON, image=None, conf={IMAGE: "spark:1", key: value})))
 
 
 @pytest.mark.parametrize(("driver", "named"), AGAINST_KUBERNETES)

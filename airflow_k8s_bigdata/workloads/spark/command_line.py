@@ -83,6 +83,7 @@ class CommandLine:
     args: tuple[str, ...] = ()
     properties_file: str | None = None
     proxy_user: str | None = None
+    total_cores: str | None = None
     load_defaults: bool = False
 
 
@@ -128,8 +129,7 @@ def _take(line: CommandLine, option: str, value: str) -> None:
     elif option == "--properties-file":
         line.properties_file = value
     elif option == "--total-executor-cores":
-        if (java_int(value) or 0) <= 0:
-            raise SpecError(option, "must be a positive whole number", value)
+        line.total_cores = value
     elif option == "--proxy-user":
         line.proxy_user = value
 
@@ -147,6 +147,8 @@ def merged(line: CommandLine, defaults: Mapping[str, str], env: Mapping[str, str
     for key, older in LEGACY.items():
         if key not in conf and older in conf:
             conf[key] = conf[older]
+    if line.total_cores is not None and (java_int(line.total_cores) or 0) <= 0:
+        raise SpecError("--total-executor-cores", "must be a positive whole number", line.total_cores)
     if line.proxy_user == "":
         raise SpecError("--proxy-user", "must name a user")
     if line.proxy_user is not None and keys.PRINCIPAL in conf:

@@ -21,6 +21,7 @@ _BYTE_UNITS = {
 }
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?")
 _HEXADECIMAL = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?[0-9]+[fFdD]?")
+_OUTSIDE = re.compile(r"\$\{(?:env|system):[^}\s]+\}")
 _REFERENCE = re.compile(r"\$\{(spark\.[^}\s]+)\}")
 _LARGEST_LONG = 2**63 - 1
 LARGEST_INT = 2**31 - 1
@@ -54,6 +55,8 @@ class Settings:
         value = self.values.get(key)
         if value is None or "${" not in value:
             return value
+        if _OUTSIDE.search(value):
+            raise refuse(key, "refers to the environment or the JVM of spark-submit, which is not here")
         return self._resolved(value, (key,))
 
     def _resolved(self, value: str, path: tuple[str, ...]) -> str:
@@ -145,6 +148,11 @@ def _integer(key: str, value: str, digits: str) -> int:
     if number is None:
         raise refuse(key, "must be a whole number of 32 bits", value)
     return number
+
+
+def java_split(text: str, separator: str) -> list[str]:
+    """Java's String.split, which drops empty parts at the end."""
+    return text.rstrip(separator).split(separator) if text.strip(separator) or not text else []
 
 
 def java_int(text: str) -> int | None:

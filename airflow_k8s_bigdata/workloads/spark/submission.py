@@ -193,18 +193,15 @@ def _deploy_mode(given: str | None) -> str:
 
 def _set_dependencies(conf: dict[str, str], kind: str, main: str | None) -> None:
     """Bare paths become URIs, the main jar joins the jars, and the list of Python files is always there."""
+    for jar in conf.get(keys.JARS, "").split(",") if kind == R else ():
+        if uris.scheme(jar) not in ("", "file"):
+            raise refuse(keys.JARS, "spark-submit looks for R packages in an R program's jars: local files only", jar)
     for key in (keys.JARS, keys.FILES, keys.ARCHIVES, keys.PY_FILES):
         if key in conf:
             conf[key] = ",".join(map(uris.resolved, Settings(conf).items(key)))
     if kind == JAVA:
         jars = [*Settings(conf).items(keys.JARS), *([uris.resolved(main)] if main else [])]
         conf[keys.JARS] = ",".join(jars)
-    if kind == R:
-        for jar in Settings(conf).items(keys.JARS):
-            if uris.scheme(jar) != "file":
-                raise refuse(
-                    keys.JARS, "spark-submit looks for R packages in an R program's jars: local files only", jar
-                )
     conf.setdefault(keys.PY_FILES, "")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_k8s_bigdata.errors import SpecError
 from airflow_k8s_bigdata.workloads.spark import dependencies, keys, naming
-from airflow_k8s_bigdata.workloads.spark.settings import LARGEST_INT, java_double, refuse
+from airflow_k8s_bigdata.workloads.spark.settings import LARGEST_INT, java_double, java_split, refuse
 from airflow_k8s_bigdata.workloads.spark.submission import INTERNAL, JAVA, PYTHON, Draft, Submission
 
 CONTAINER = "spark-kubernetes-driver"
@@ -104,14 +104,15 @@ def memory_with_overhead(submission: Submission) -> int:
     settings = submission.settings
     heap = settings.mebibytes("spark.driver.memory", 1024) or 0
     overhead = settings.mebibytes("spark.driver.memoryOverhead")
+    # Spark reads these two also where it has no use for them, and refuses what is no number.
+    factor = settings.number("spark.driver.memoryOverheadFactor", above=0)
+    default_factor = _default_overhead_factor(submission)
+    least = _MIN_OVERHEAD
+    if submission.rules.min_memory_overhead:
+        least = settings.mebibytes("spark.driver.minMemoryOverhead", _MIN_OVERHEAD) or 0
     if overhead is None:
-        factor = settings.number("spark.driver.memoryOverheadFactor", above=0)
-        least = _MIN_OVERHEAD
-        if submission.rules.min_memory_overhead:
-            least = settings.mebibytes("spark.driver.minMemoryOverhead", _MIN_OVERHEAD) or 0
-        if factor is None:
-            factor = _default_overhead_factor(submission)
-        overhead = max(min(math.floor(factor * heap), LARGEST_INT), least)
+        product = math.floor((default_factor if factor is None else factor) * heap)
+        overhead = max(min(product, LARGEST_INT), least)
     return heap + overhead
 
 
@@ -167,11 +168,10 @@ def _pod(submission: Submission, pod: dict[str, Any]) -> None:
     secrets = settings.items("spark.kubernetes.container.image.pullSecrets")
     if secrets:
         spec["imagePullSecrets"] = [*(spec.get("imagePullSecrets") or ()), *({"name": name} for name in secrets)]
-    scheduler = settings.text("spark.kubernetes.driver.scheduler.name") or settings.text(
-        "spark.kubernetes.scheduler.name"
-    )
-    if scheduler:
-        spec["schedulerName"] = scheduler
+    for key in ("spark.kubernetes.driver.scheduler.name", "spark.kubernetes.scheduler.name"):
+        if (scheduler := settings.text(key)) is not None:
+            spec["schedulerName"] = scheduler
+            break
 
 
 def labels(submission: Submission) -> dict[str, str]:
@@ -232,7 +232,7 @@ def local_dirs(submission: Submission, draft: Draft) -> None:
     if not folders:
         # Spark reads this key without replacing references.
         configured = settings.values.get(keys.LOCAL_DIR) or submission.names.local_dir
-        folders = list(submission.submitter.local_dirs) or configured.split(",")
+        folders = list(submission.submitter.local_dirs) or java_split(configured, ",")
         medium = {"medium": "Memory"} if in_memory else {}
         for number, folder in enumerate(folders, start=1):
             draft.mount({"name": f"{_LOCAL_DIR_PREFIX}{number}", "emptyDir": dict(medium)}, folder)

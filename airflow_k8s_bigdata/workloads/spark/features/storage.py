@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_k8s_bigdata.workloads.spark.settings import refuse
+from airflow_k8s_bigdata.workloads.spark.settings import java_split, refuse
 from airflow_k8s_bigdata.workloads.spark.submission import Draft, Submission
 
 DRIVER_VOLUMES = "spark.kubernetes.driver.volumes."
@@ -32,7 +32,7 @@ def secret_env(submission: Submission, draft: Draft) -> None:
     """Spark's EnvSecretsFeatureStep."""
     prefix = "spark.kubernetes.driver.secretKeyRef."
     for name, reference in submission.settings.prefixed(prefix).items():
-        parts = reference.rstrip(":").split(":")  # Java's split drops empty parts at the end
+        parts = java_split(reference, ":")
         if len(parts) != 2:
             raise refuse(prefix + name, "must read secret:key")
         value_from = {"secretKeyRef": {"name": parts[0], "key": parts[1]}}
@@ -99,8 +99,8 @@ def _source(
     if kind == "nfs":
         return {"nfs": {"server": options["options.server"], "path": options["options.path"]}}
     if kind == "emptyDir":
-        chosen = {"medium": options.get("options.medium"), "sizeLimit": options.get("options.sizeLimit")}
-        return {"emptyDir": {name: value for name, value in chosen.items() if value}}
+        chosen = {"medium": options.get("options.medium") or None, "sizeLimit": options.get("options.sizeLimit")}
+        return {"emptyDir": {name: value for name, value in chosen.items() if value is not None}}
     claim = options["options.claimName"].replace(_ON_DEMAND, f"{submission.names.prefix}-driver-pvc-{index}")
     if "options.storageClass" in options and "options.sizeLimit" in options:
         draft.owned.append(_claim(submission, claim, options))
