@@ -32,6 +32,7 @@ class Airflow:
 
     :param kubeconfig: what the connection `kubernetes_default` points to.
     :param extra_env: added to the environment of every process.
+    :param database: for SQLAlchemy; None: SQLite in the folder, enough for one triggerer and few workers at once.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Airflow:
         namespace: str,
         extra_env: dict[str, str] | None = None,
         port: int | None = None,
+        database: str | None = None,
     ) -> None:
         self.folder = folder
+        self._database = database
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.user, self.password = "admin", secrets.token_urlsafe(9)
@@ -69,7 +72,7 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database(60),
+            **self._connections(60),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__WORKERS": "1",
@@ -122,14 +125,19 @@ class Airflow:
         name = name or component
         # Two requests of one API server can wait for each other's lock on SQLite until one is refused, and sent again.
         # The others wait longer than that, as a scheduler ends when it is refused.
-        env = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database(5)} if component == "api-server" else {}
+        env = self._connections(5) if component == "api-server" else {}
         command = [sys.executable, "-m", "airflow", *COMPONENTS[component]]
         self.children[name] = Child(name, command, env=self.env | env, log=self.folder / f"{name}.log")
         return self.children[name]
 
-    def _database(self, seconds: int) -> str:
-        """The database, with how long to wait for others who write to it."""
-        return f"sqlite:///{self.folder}/airflow.db?timeout={seconds}"
+    def _connections(self, seconds: int) -> dict[str, str]:
+        """The database; with SQLite, how long to wait for others who write to it."""
+        if self._database is None:
+            return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder}/airflow.db?timeout={seconds}"}
+        return {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._database,
+        }
 
     def stop(self) -> None:
         """End everything that was started."""

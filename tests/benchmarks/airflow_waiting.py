@@ -1,9 +1,9 @@
 """Many deferred tasks in one real triggerer: what they cost, and how soon Airflow shows those done that end at once.
 
-Real are Airflow's processes (api-server, scheduler with LocalExecutor, DAG processor, triggerer, SQLite), the triggers
-and the workers that are resumed. Made up: the rows of the deferred tasks are written into Airflow's database as a
-worker's deferral leaves them, and the pods stand in the API server of `waiting`; no log is followed on either side.
-One task more is submitted, deferred and resumed by real workers: the round trip.
+Real are Airflow's processes (api-server, scheduler with LocalExecutor, DAG processor, triggerer, PostgreSQL), the
+triggers and the workers that are resumed. Made up: the rows of the deferred tasks are written into Airflow's database
+as a worker's deferral leaves them, and the pods stand in the API server of `waiting`; no log is followed on either
+side. One task more is submitted, deferred and resumed by real workers: the round trip.
 
 Times: `known_s` until no ended job is deferred in Airflow's API any more, `done_s` until all are shown as successes,
 which is the time of as many starts of a worker.
@@ -36,6 +36,7 @@ from tests.benchmarks import deferred_rows, standing_pods
 from tests.benchmarks.pod_process import pod_process
 from tests.benchmarks.waiting_process import Quiet
 from tests.kube.podserver import NAMESPACE
+from tests.postgres import running_postgres
 
 REPOSITORY = Path(__file__).parents[2]
 INSTANCE = "bench"
@@ -107,18 +108,23 @@ def measured(kind: Kind, arguments: argparse.Namespace) -> dict[str, Any]:
     """The figures of one kind in an Airflow of its own."""
     with tempfile.TemporaryDirectory(prefix="airflow-waiting-") as name:
         folder = Path(name)
-        with pod_process(folder) as kubeconfig, _airflow(folder, kubeconfig, arguments) as airflow:
+        with (
+            pod_process(folder) as kubeconfig,
+            running_postgres(folder / "postgres") as postgres,
+            _airflow(folder, kubeconfig, postgres.database(), arguments) as airflow,
+        ):
             scene = Scene(kind, arguments, folder, kubeconfig, airflow)
             return asyncio.run(scene.play())
 
 
 @contextlib.contextmanager
-def _airflow(folder: Path, kubeconfig: Path, arguments: argparse.Namespace) -> Iterator[Airflow]:
+def _airflow(folder: Path, kubeconfig: Path, database: str, arguments: argparse.Namespace) -> Iterator[Airflow]:
     airflow = Airflow(
         folder / "airflow",
         dags=Path(__file__).parent / "waiting_dags",
         kubeconfig=kubeconfig,
         namespace=NAMESPACE,
+        database=database,
         extra_env={
             "PYTHONPATH": str(REPOSITORY),
             "WAITING_JOBS": str(arguments.jobs),

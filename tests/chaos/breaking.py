@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import httpx
 
@@ -35,15 +34,6 @@ def _answers(airflow: Airflow) -> bool:
         return airflow.client.get("/dags").is_success
     except httpx.HTTPError:
         return False
-
-
-@contextmanager
-def database_down(airflow: Airflow) -> Iterator[None]:
-    """Nobody can write to the metadata database for as long as the block lasts."""
-    with closing(sqlite3.connect(airflow.folder / "airflow.db", timeout=120, isolation_level=None)) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
-        yield
-        connection.execute("ROLLBACK")
 
 
 @contextmanager

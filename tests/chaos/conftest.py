@@ -18,13 +18,14 @@ import pytest
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.objects.identity import Identity
 from demo.airflow import Airflow
-from tests.chaos import submitter
+from tests.chaos import breaking, submitter
 from tests.chaos.faults import Faults
 from tests.chaos.proxy import Proxy
 from tests.chaos.runs_of_airflow import INSTANCE, Begin, Run, beginning
 from tests.chaos.scenarios import KILLING, Struck, kill_at_calls, striking
 from tests.chaos.submitter import Task
 from tests.chaos.tiny import Tiny
+from tests.postgres import Postgres
 from tests.shared_cluster import Cluster
 
 Process = multiprocessing.process.BaseProcess
@@ -124,7 +125,9 @@ def proxies(cluster: Cluster) -> Iterator[dict[str, Proxy]]:
 
 
 @pytest.fixture(scope="package")
-def airflow(cluster: Cluster, proxies: dict[str, Proxy], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+def airflow(
+    cluster: Cluster, postgres: Postgres, proxies: dict[str, Proxy], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Airflow]:
     """An Airflow whose parts tests may break, if they mend them."""
     assert cluster.local is not None
     folder = tmp_path_factory.mktemp("chaos")
@@ -146,6 +149,7 @@ def airflow(cluster: Cluster, proxies: dict[str, Proxy], tmp_path_factory: pytes
         kubeconfig=cluster.kubeconfig,
         namespace=cluster.namespace,
         extra_env=environment,
+        database=postgres.database(),
     )
     with installed.running():
         yield installed
@@ -153,6 +157,14 @@ def airflow(cluster: Cluster, proxies: dict[str, Proxy], tmp_path_factory: pytes
 
 def connection(kubeconfig: Path) -> str:
     return json.dumps({"conn_type": "kubernetes", "extra": {"kube_config_path": str(kubeconfig)}})
+
+
+@pytest.fixture(autouse=True)
+def mended(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What of Airflow has died in a test lives again in the next one."""
+    yield
+    if "airflow" in request.fixturenames:
+        breaking.mend(request.getfixturevalue("airflow"))
 
 
 @pytest.fixture(scope="package")

@@ -22,18 +22,13 @@ from tests.chaos import breaking, witness
 from tests.chaos.proxy import Proxy
 from tests.chaos.runs_of_airflow import INSTANCE, TASK, Begin, Run, counted, counting
 from tests.chaos.waiting import wait_for
+from tests.postgres import Postgres
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 LONG = "sleep 900"
 OUTAGES = [pytest.param(12, id="seconds"), pytest.param(120, id="minutes", marks=pytest.mark.slow)]
 FREEZES = [pytest.param(12, id="seconds"), pytest.param(60, id="a_minute", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(autouse=True)
-def mended(airflow: Airflow) -> Iterator[None]:
-    yield
-    breaking.mend(airflow)
 
 
 @pytest.fixture
@@ -141,10 +136,10 @@ def test_48_a_scheduler_that_dies_and_comes_back_changes_nothing(begin: Begin, a
 
 @pytest.mark.parametrize("seconds", OUTAGES)
 def test_14_a_database_that_is_away_ends_no_driver_and_the_result_comes_later(
-    begin: Begin, airflow: Airflow, seconds: int
+    begin: Begin, airflow: Airflow, postgres: Postgres, seconds: int
 ) -> None:
     run = begin("deferred", "sleep 5").running().followed_by_trigger()
-    with breaking.database_down(airflow):
+    with postgres.down():
         wait_for(run.succeeded)
         breaking.outage(seconds)
     breaking.mend(airflow)

@@ -18,6 +18,7 @@ from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.runs import blocking
 from demo.airflow import Airflow
 from demo.processes import free_port
+from tests.postgres import Postgres
 from tests.shared_cluster import Cluster
 
 DAGS = Path(__file__).parent / "dags"
@@ -75,7 +76,7 @@ def _write(path: Path, config: Any) -> Path:
 
 
 @pytest.fixture(scope="session")
-def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+def airflow(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     folder = tmp_path_factory.mktemp("airflow")
     shutil.copytree(DAGS, folder / "dags")
     shutil.copytree(EXAMPLES, folder / "dags", dirs_exist_ok=True)
@@ -97,6 +98,7 @@ def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         kubeconfig=cluster.kubeconfig,
         namespace=cluster.namespace,
         extra_env=environment,
+        database=postgres.database(),
     )
     with installed.running():
         yield installed

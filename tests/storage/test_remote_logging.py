@@ -14,6 +14,7 @@ from tests.chaos import breaking
 from tests.chaos.conftest import QUICK
 from tests.chaos.runs_of_airflow import INSTANCE, TASK, Run, beginning
 from tests.chaos.waiting import wait_for
+from tests.postgres import Postgres
 from tests.shared_cluster import Cluster
 from tests.storage.s3 import BUCKET, S3
 
@@ -27,7 +28,9 @@ PRINTED = [f"line {number}" for number in range(1, LINES + 1)]
 
 
 @pytest.fixture(scope="module")
-def airflow(cluster: Cluster, s3: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+def airflow(
+    cluster: Cluster, postgres: Postgres, s3: S3, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Airflow]:
     folder = tmp_path_factory.mktemp("remote-logging")
     environment = {
         **QUICK,
@@ -42,7 +45,12 @@ def airflow(cluster: Cluster, s3: S3, tmp_path_factory: pytest.TempPathFactory) 
         "TEST_IMAGE": "busybox",
     }
     installed = Airflow(
-        folder, dags=DAGS, kubeconfig=cluster.kubeconfig, namespace=cluster.namespace, extra_env=environment
+        folder,
+        dags=DAGS,
+        kubeconfig=cluster.kubeconfig,
+        namespace=cluster.namespace,
+        extra_env=environment,
+        database=postgres.database(),
     )
     with installed.running():
         yield installed
