@@ -33,6 +33,7 @@ def identity_of(context: Context) -> Identity:
         try_number=ti.try_number,
         epoch=ti.max_tries,
         clear_number=getattr(dag_run, "clear_number", 0) or 0,
+        retries=context["task"].retries,
     )
 
 

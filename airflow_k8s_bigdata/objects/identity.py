@@ -16,6 +16,7 @@ TRY = f"{PREFIX}/try"
 EPOCH = f"{PREFIX}/epoch"
 GENERATION = f"{PREFIX}/generation"
 CLEAR_NUMBER = f"{PREFIX}/clear_number"
+RETRIES = f"{PREFIX}/retries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Identity:
     :param epoch: the task instance's `max_tries`, which clearing changes and a retry leaves alone.
     :param generation: one more than the highest failed driver of this epoch that still exists.
     :param clear_number: how often anything in the DAG run was cleared.
+    :param retries: the task's own `retries`, by the DAG that this worker has; None: not known.
     """
 
     instance: str
@@ -40,6 +42,7 @@ class Identity:
     epoch: int = 0
     generation: int = 0
     clear_number: int = 0
+    retries: int | None = None
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Self | None:
@@ -93,5 +96,20 @@ class Identity:
             "map_index": str(self.map_index),
             "generation": str(self.generation),
             "clear_number": str(self.clear_number),
+            **({"retries": str(self.retries)} if self.retries is not None else {}),
         }
         return {f"{PREFIX}/{name}": value for name, value in full.items()}
+
+    def cleared_since(self, annotations: Mapping[str, str]) -> bool:
+        """Whether the task was cleared, by all appearances, since a run of the same epoch came to its recorded end.
+
+        Clearing sets `max_tries` to try number plus `retries`. If the DAG was given other `retries` before, that may be
+        the number that it was; then both the clears of the DAG run and the `retries` differ.
+
+        :param annotations: that run's, by an identity of its own.
+        """
+        mine = self.annotations()
+        return all(key in annotations and key in mine and annotations[key] != mine[key] for key in _TOLD_BY_A_CLEAR)
+
+
+_TOLD_BY_A_CLEAR = (CLEAR_NUMBER, RETRIES)

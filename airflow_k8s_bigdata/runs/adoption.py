@@ -174,7 +174,8 @@ def standing(identity: Identity, found: Found) -> Standing:
         return Standing.LEAVING
     match found.end:
         case End.SUCCEEDED:
-            return Standing.SUCCEEDED
+            recleared = found.recorded and identity.cleared_since(_annotations(found.driver))
+            return Standing.OUTDATED if recleared else Standing.SUCCEEDED
         case End.FAILED:
             return _failed_standing(found)
         case End.NOT_YET:
@@ -217,7 +218,7 @@ def maybe_cleared(identity: Identity, driver: Object) -> bool:
     Airflow does not tell these two apart when the worker died with the clear and retries are left. The driver is
     adopted all the same: a healthy job is not killed on a suspicion.
     """
-    made_at = (driver["metadata"].get("annotations") or {}).get(identities.CLEAR_NUMBER, str(identity.clear_number))
+    made_at = _annotations(driver).get(identities.CLEAR_NUMBER, str(identity.clear_number))
     return bool(made_at != str(identity.clear_number))
 
 
@@ -240,7 +241,7 @@ def epoch(driver: Object) -> int:
 
 def generation(driver: Object) -> int:
     """Which driver of its epoch it is, from its annotation."""
-    return _number((driver["metadata"].get("annotations") or {}).get(identities.GENERATION), 0)
+    return _number(_annotations(driver).get(identities.GENERATION), 0)
 
 
 def as_markdown() -> str:
@@ -251,6 +252,11 @@ def as_markdown() -> str:
 
 def _try_number(driver: Object) -> int:
     return _number(_labels(driver).get(identities.TRY), 0)
+
+
+def _annotations(driver: Object) -> dict[str, str]:
+    annotations: dict[str, str] = driver["metadata"].get("annotations") or {}
+    return annotations
 
 
 def _labels(driver: Object) -> dict[str, str]:

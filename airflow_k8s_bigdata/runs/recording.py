@@ -73,6 +73,8 @@ class Record:
         """Whether this run needs no driver any more: same epoch, and not proven to be cleared since."""
         mine = self.handle.identity
         last_try = identity.epoch + 1
+        if identity.cleared_since(mine.annotations()):
+            return False
         if mine.run_key != identity.run_key or mine.epoch != identity.epoch:
             return False
         return self.outcome.state is State.SUCCEEDED and not identity.try_number > last_try >= mine.try_number

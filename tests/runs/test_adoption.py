@@ -14,7 +14,7 @@ from airflow_k8s_bigdata.objects.identity import TRY, Identity
 from airflow_k8s_bigdata.runs import adoption, killing
 from airflow_k8s_bigdata.runs.adoption import End, Found, Standing
 
-RUN = Identity("here", "etl", "2026-11-23", "load", epoch=3, try_number=2)
+RUN = Identity("here", "etl", "2026-11-23", "load", epoch=3, try_number=2, retries=3)
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "reference" / "exactly-once.md"
 
 
@@ -116,6 +116,13 @@ def test_a_try_beyond_the_last_of_its_epoch_proves_a_clear_that_kept_the_epoch()
 def test_a_clear_of_anything_in_the_dag_run_is_noticed() -> None:
     assert adoption.maybe_cleared(replace(RUN, clear_number=1), driver().driver)
     assert not adoption.maybe_cleared(RUN, driver().driver)
+
+
+def test_a_success_that_was_recorded_is_not_the_one_of_a_clear_that_happens_to_keep_the_epoch() -> None:
+    cleared = replace(RUN, clear_number=1, retries=2)
+    assert adoption.standing(cleared, driver(End.SUCCEEDED, recorded=True)) is Standing.OUTDATED
+    assert adoption.standing(cleared, driver(End.SUCCEEDED)) is Standing.SUCCEEDED
+    assert adoption.standing(cleared, driver()) is Standing.LIVE, "a healthy job is not killed on a suspicion"
 
 
 def test_a_driver_of_an_older_release_without_annotations_is_understood() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,22 @@ def test_a_later_try_of_the_same_epoch_is_settled() -> None:
 def test_a_cleared_task_is_not() -> None:
     assert not RECORD.settles(replace(RUN, epoch=4, try_number=2))
     assert not RECORD.settles(replace(RUN, try_number=5)), "a try that only a clear allows"
+
+
+@pytest.mark.parametrize(
+    ("now", "settled"),
+    [
+        ({"clear_number": 1, "retries": 2}, False),
+        ({"clear_number": 1, "retries": 3}, True),
+        ({"clear_number": 0, "retries": 2}, True),
+        ({"clear_number": 1, "retries": None}, True),
+    ],
+    ids=["cleared with other retries", "another task was cleared", "the DAG was edited", "nothing is known"],
+)
+def test_a_clear_that_happens_to_keep_the_epoch_is_noticed(now: dict[str, Any], settled: bool) -> None:
+    before = replace(RECORD.handle.identity, retries=3)
+    record = replace(RECORD, handle=replace(RECORD.handle, identity=before))
+    assert record.settles(replace(RUN, try_number=2, **now)) is settled
 
 
 def test_another_run_is_not() -> None:
