@@ -16,7 +16,7 @@ from tests.chaos.waiting import wait_for
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 
-def test_5_9_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: Struck) -> None:
+def test_5_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: Struck) -> None:
     run = struck("5 worker dies")
     assert run.until("success", "failed") == "success"
     last = run.instance()["try_number"]
