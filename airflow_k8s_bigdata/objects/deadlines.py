@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Self
 
+from airflow_k8s_bigdata.objects.stored import known
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
@@ -37,6 +39,6 @@ class Deadlines:
     @classmethod
     def from_json(cls, data: Mapping[str, float | None]) -> Self:
         """The inverse of `to_json`; unknown names are left out, missing ones keep their default."""
-        known = {field.name for field in fields(cls)}
-        limits = {name: None if value is None else timedelta(seconds=value) for name, value in data.items()}
-        return cls(**{name: limit for name, limit in limits.items() if name in known})  # type: ignore[arg-type]
+        given = known(cls, data).items()
+        limits = {name: None if value is None else timedelta(seconds=value) for name, value in given}
+        return cls(**limits)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from airflow_k8s_bigdata.objects import names
+from airflow_k8s_bigdata.objects.stored import known
 
 PREFIX = "airflow-k8s-bigdata"
 INSTANCE = f"{PREFIX}/instance"
@@ -54,6 +55,11 @@ class Identity:
             return None
         instance, dag_id, run_id, task_id, map_index = parts
         return cls(instance, dag_id, run_id, task_id, int(map_index))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `dataclasses.asdict`, also for what another release wrote."""
+        return cls(**known(cls, data))
 
     @property
     def run_key(self) -> str:

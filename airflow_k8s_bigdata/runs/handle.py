@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from airflow_k8s_bigdata.objects.identity import Identity
+from airflow_k8s_bigdata.objects.stored import known
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +40,4 @@ class Handle:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        return cls(**{**data, "identity": Identity(**data["identity"])})
+        return cls(**{**known(cls, data), "identity": Identity.from_json(data["identity"])})

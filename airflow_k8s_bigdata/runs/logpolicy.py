@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects.archives import Executors
+from airflow_k8s_bigdata.objects.stored import known
 
 if TYPE_CHECKING:
     from airflow_k8s_bigdata.runs.handle import Handle
@@ -66,7 +67,7 @@ class Logs:
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> Self:
         """The inverse of `to_json`; None: the defaults."""
-        return cls(**(data or {}))
+        return cls(**known(cls, data or {}))
 
 
 def _names(field: str, text: str | None) -> list[str]:

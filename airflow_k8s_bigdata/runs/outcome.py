@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from airflow_k8s_bigdata.objects import diagnosis as diagnoses
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
+from airflow_k8s_bigdata.objects.stored import known
 from airflow_k8s_bigdata.workloads.base import Team
 
 
@@ -73,10 +74,11 @@ class Outcome:
         diagnosis = data.get("diagnosis")
         if diagnosis is not None:
             fault, evidence = Fault(diagnosis["fault"]), tuple(diagnosis["evidence"])
-            diagnosis = Diagnosis(**{**diagnosis, "fault": fault, "evidence": evidence})
-        team = Team(**data["team"]) if data.get("team") else None
+            diagnosis = Diagnosis(**{**known(Diagnosis, diagnosis), "fault": fault, "evidence": evidence})
+        team = Team(**known(Team, data["team"])) if data.get("team") else None
         lines = {name: tuple(data.get(name) or ()) for name in _LINES}
-        return cls(**{**data, **lines, "state": State(data["state"]), "diagnosis": diagnosis, "team": team})
+        nouns = {"state": State(data["state"]), "diagnosis": diagnosis, "team": team}
+        return cls(**{**known(cls, data), **lines, **nouns})
 
     def summary(self) -> dict[str, Any]:
         """What the task returns as XCom: plain values for the tasks that come after."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
+from airflow_k8s_bigdata.objects.stored import known
 
 
 class Cleanup(enum.StrEnum):
@@ -91,4 +92,4 @@ class RunPolicy:
             "ttl": None if ttl is None else timedelta(seconds=ttl),
             "on_worker_stop": OnWorkerStop(data.get("on_worker_stop", OnWorkerStop.LEAVE)),
         }
-        return cls(**{**data, **nouns})
+        return cls(**{**known(cls, data), **nouns})

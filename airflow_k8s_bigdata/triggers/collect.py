@@ -97,7 +97,7 @@ class CollectTrigger(BaseTrigger):
 
     async def _follow(self) -> dict[str, Any]:
         logger: logging.Logger = self.log  # type: ignore[assignment]
-        sink = TriggerSink(logger, Identity(**self.identity))
+        sink = TriggerSink(logger, Identity.from_json(self.identity))
         try:
             async with kube.connected(self.kubernetes_conn_id) as api:
                 driver = await api.get("Pod", self.namespace, self.driver)

@@ -10,6 +10,7 @@ import pytest
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs.handle import Handle
+from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
 
@@ -19,12 +20,28 @@ NOUNS = [
     Outcome(State.FAILED, "load-driver", "spark-1", "it failed", 137, 2, {"Running": 1.5}, WHY, ("last",), 9),
     Outcome(State.LOST, "load-driver", "spark-1", "it vanished"),
     RunPolicy(cleanup=Cleanup.KEEP),
+    Logs(archive="s3://store@bucket/logs"),
 ]
 
 
 @pytest.mark.parametrize("noun", NOUNS)
 def test_it_comes_back_equal(noun: Any) -> None:
     assert type(noun).from_json(json.loads(json.dumps(noun.to_json()))) == noun
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_47_what_a_newer_release_wrote_is_understood_while_an_airflow_is_upgraded_part_by_part(noun: Any) -> None:
+    newer = with_news(noun.to_json())
+    assert type(noun).from_json(json.loads(json.dumps(newer))) == noun
+
+
+FREE = ("seconds", "spark", "peak_memory")
+
+
+def with_news(stored: dict[str, Any]) -> dict[str, Any]:
+    """The same with a field more in every noun; what is left as it is are mappings with free keys."""
+    nested = {key: with_news(value) for key, value in stored.items() if isinstance(value, dict) and key not in FREE}
+    return stored | nested | {"of_a_later_release": 1}
 
 
 def test_a_policy_of_an_older_release_gets_defaults_for_what_it_lacks() -> None:

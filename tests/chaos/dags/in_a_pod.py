@@ -7,4 +7,9 @@ import socket
 from airflow.sdk import DAG, task
 
 with DAG("in_a_pod", schedule=None):
-    task(task_id="task")(socket.gethostname)()
+
+    @task(task_id="task")
+    def host() -> str:
+        return socket.gethostname()
+
+    host()
