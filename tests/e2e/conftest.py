@@ -18,7 +18,6 @@ from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.runs import blocking
 from demo.airflow import Airflow
 from demo.processes import free_port
-from tests.postgres import Postgres
 from tests.shared_cluster import Cluster
 
 DAGS = Path(__file__).parent / "dags"
@@ -76,7 +75,9 @@ def _write(path: Path, config: Any) -> Path:
 
 
 @pytest.fixture(scope="session")
-def airflow(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+def airflow(
+    cluster: Cluster, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Airflow]:
     folder = tmp_path_factory.mktemp("airflow")
     shutil.copytree(DAGS, folder / "dags")
     shutil.copytree(EXAMPLES, folder / "dags", dirs_exist_ok=True)
@@ -92,13 +93,15 @@ def airflow(cluster: Cluster, postgres: Postgres, tmp_path_factory: pytest.TempP
         "AIRFLOW_CONN_KUBERNETES_DOWN": connection(unreachable(cluster, folder)),
         **({"AIRFLOW_CONN_KUBERNETES_POWERLESS": connection(powerless(cluster, folder))} if cluster.local else {}),
     }
+    # The few tests that any cluster has to pass need no more of this machine than Airflow does.
+    database = request.getfixturevalue("postgres").database() if cluster.local else None
     installed = Airflow(
         folder / "home",
         dags=folder / "dags",
         kubeconfig=cluster.kubeconfig,
         namespace=cluster.namespace,
         extra_env=environment,
-        database=postgres.database(),
+        database=database,
     )
     with installed.running():
         yield installed
