@@ -7,7 +7,7 @@ demo: setup
 
 test: setup lint
 	@scripts/setup --all-sparks
-	@.venv/bin/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	@.venv/bin/python -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder $(PYTEST)
 
 lint: setup
 	@.venv/bin/ruff check .

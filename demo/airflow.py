@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -141,7 +142,10 @@ class Airflow:
 
     def stop(self) -> None:
         """End everything that was started."""
-        for child in reversed(self.children.values()):
+        children = list(reversed(self.children.values()))
+        for child in children:
+            child.signal(signal.SIGTERM)  # each takes seconds to end; together they take as long as one
+        for child in children:
             child.stop()
         if self._client is not None:
             self._client.close()

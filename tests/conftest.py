@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.postgres import Postgres, running_postgres
 from tests.shared_cluster import Cluster, shared_cluster
@@ -14,15 +17,23 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` runs in two processes, as most of what tests with real Airflows do is wait.
+class Together(LoadScopeScheduling):  # type: ignore[misc]
+    """Which tests one process takes: those of a file, or of all files that share one Airflow."""
 
-    One process takes a whole file, or all that shares one Airflow.
-    """
-    for item in items:
-        shares_airflow = "airflow" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}{'' if shares_airflow else item.path.stem}"))
+    def _split_scope(self, nodeid: str) -> str:
+        path = Path(nodeid.partition("::")[0])
+        shares_airflow = path.parent.name == "e2e" or (path.parent.name == "chaos" and "airflow" in path.stem)
+        return path.parent.name if shares_airflow else path.stem
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """`make test` runs in three processes, as most of what tests with real Airflows do is wait."""
+    return Together(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those begin: they take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,10 @@ NODES = (
 TOLERATION = {"key": "team", "value": "etl", "effect": "NoSchedule"}
 
 
+COMMAND = ["sleep", f"986.{os.getpid()}"]
+"""Of this run's pods alone: others may be on this machine at the same time."""
+
+
 def local(command: str, folder: Path, *words: str) -> Result:
     return CliRunner().invoke(main, ["local", command, f"--data-dir={folder}", *words])
 
@@ -40,7 +44,7 @@ def local_up(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def image_config(folder: Path) -> Path:
     path = folder / "images.yaml"
-    path.write_text(yaml.safe_dump({"images": [{"match": "registry.example/etl", "command": ["sleep", "986"]}]}))
+    path.write_text(yaml.safe_dump({"images": [{"match": "registry.example/etl", "command": COMMAND}]}))
     return path
 
 
@@ -119,8 +123,7 @@ def test_down_leaves_no_process_and_no_mount(kube: LocalKube) -> None:
     start(kube, "last", nodeSelector={"disk": "ssd"})
     assert local("down", kube.data_dir).output == "localkube is down\n"
     assert "localkube is not running" in local("status", kube.data_dir).output
-    of_pods = ["sleep", "986"]
-    assert not [each for each in psutil.process_iter(["cmdline"]) if (each.info["cmdline"] or [])[-2:] == of_pods]
+    assert not [each for each in psutil.process_iter(["cmdline"]) if (each.info["cmdline"] or [])[-2:] == COMMAND]
     assert str(kube.data_dir) not in Path("/proc/mounts").read_text()
 
 
