@@ -42,7 +42,7 @@ def until_lines(run: Run, count: int, *tries: int) -> None:
 @pytest.fixture(scope="module")
 def followed_by_killed_triggerers(airflow: Airflow, begin: Begin) -> dict[str, Run]:
     """A deferred run and the collection of another driver's log, whose triggerer is killed twice."""
-    driver, runs = begin("sync", SLOWLY).running(), {"deferred": begin("deferred", SLOWLY).running()}
+    driver, runs = begin("sync_kept", SLOWLY).running(), {"deferred": begin("deferred", SLOWLY).running()}
     runs["collect_deferred"] = begin("collect_deferred", f"airflow-k8s-bigdata/run={driver.key},spark-role=driver")
     runs["collect_deferred"].until("deferred")
     for count in (300, 1200):
@@ -85,7 +85,7 @@ def test_43_a_storm_of_lines_comes_whole_through_the_triggerer(begin: Begin) -> 
 
 
 def test_a_task_of_its_own_collects_the_log_of_a_driver_that_lives(begin: Begin) -> None:
-    driver = begin("sync", "echo one; sleep 5; echo two").running()
+    driver = begin("sync_kept", "echo one; sleep 5; echo two").running()
     run = begin("collect", f"airflow-k8s-bigdata/run={driver.key},spark-role=driver")
     assert run.until("success", "failed", seconds=120) == "success"
     assert driver_lines(run, 1) == ["one", "two"]

@@ -11,7 +11,7 @@ from airflow.sdk import DAG
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.operators.cleanup import SparkCleanupOperator
 from airflow_k8s_bigdata.operators.logs import SparkDriverLogsOperator
-from airflow_k8s_bigdata.runs.policy import OnWorkerStop, RunPolicy
+from airflow_k8s_bigdata.runs.policy import Cleanup, OnWorkerStop, RunPolicy
 from tests.chaos.operator import TinyOperator
 from tests.chaos.tiny import Tiny
 
@@ -57,6 +57,7 @@ with DAG("collect_archived", schedule=None, catchup=False):
     SparkDriverLogsOperator(task_id="task", driver="long-gone", archive=COMMAND, namespace=NAMESPACE)
 
 dag("sync")
+dag("sync_kept", policy=RunPolicy(cleanup=Cleanup.KEEP))
 dag("sync_fragile")
 dag("sync_once", retries=0)
 dag("sync_killed", retries=0, policy=RunPolicy(on_worker_stop=OnWorkerStop.KILL))
