@@ -6,7 +6,6 @@ are its log, byte by byte. A part is whole when the index names it; what else li
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
@@ -15,14 +14,6 @@ from airflow_k8s_bigdata.objects.loglines import Cursor, Gap
 
 INDEX = "index.json"
 VERSION = 1
-
-
-class Executors(enum.StrEnum):
-    """Whose logs are archived beside the driver's. FAILED: of executors that did not end well."""
-
-    NONE = "none"
-    FAILED = "failed"
-    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.objects.archives import Executors
 from airflow_k8s_bigdata.objects.stored import known
 
 if TYPE_CHECKING:
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 FIELDS = ("instance", "dag_id", "run_id", "task_id", "map_index", "try_number", "application_id", "namespace", "driver")
 """What may stand in braces."""
+
+
+class Executors(enum.StrEnum):
+    """Whose logs are archived beside the driver's. FAILED: of executors that did not end well."""
+
+    NONE = "none"
+    FAILED = "failed"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)

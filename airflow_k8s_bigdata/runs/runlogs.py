@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import logs, logstreams, logtails
 from airflow_k8s_bigdata.objects import logtraces, pods
-from airflow_k8s_bigdata.objects.archives import Executors
 from airflow_k8s_bigdata.objects.loglines import Batch
 from airflow_k8s_bigdata.objects.snapshot import LOG_LINES_KEPT
 from airflow_k8s_bigdata.runs import concealing, waiting
 from airflow_k8s_bigdata.runs.archiving import Archiving
 from airflow_k8s_bigdata.runs.lastwords import LastWords
+from airflow_k8s_bigdata.runs.logpolicy import Executors
 
 if TYPE_CHECKING:
     from airflow_k8s_bigdata.kube.api import Api, Sleep

@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=21)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
