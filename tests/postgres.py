@@ -61,8 +61,10 @@ class Postgres:
     def stop(self) -> None:
         """End it and every connection."""
         if self._child is not None:
-            self._do("pg_ctl", "stop", "--mode=fast")
-            self._child.stop()
+            try:
+                self._do("pg_ctl", "stop", "--mode=fast")
+            finally:
+                self._child.stop()
 
     @contextmanager
     def down(self) -> Iterator[None]:

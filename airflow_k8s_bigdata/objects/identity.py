@@ -115,7 +115,5 @@ class Identity:
         :param annotations: that run's, by an identity of its own.
         """
         mine = self.annotations()
-        return all(key in annotations and key in mine and annotations[key] != mine[key] for key in _TOLD_BY_A_CLEAR)
-
-
-_TOLD_BY_A_CLEAR = (CLEAR_NUMBER, RETRIES)
+        told = (CLEAR_NUMBER, RETRIES)
+        return all(key in annotations and key in mine and annotations[key] != mine[key] for key in told)

@@ -119,7 +119,7 @@ TABLE = (
     ),
     Row(
         Standing.OUTDATED,
-        "older epoch: the task was cleared since",
+        "older epoch, or a success recorded under other `retries`: the task was cleared since",
         "delete it, wait until it is gone, look again",
         Wait,
     ),
