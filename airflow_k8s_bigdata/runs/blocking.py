@@ -7,6 +7,7 @@ inside its SIGTERM handler, where a second loop could not be started on the same
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import concurrent.futures
 import contextlib
@@ -30,40 +31,66 @@ def run(coroutine: Coroutine[Any, Any, T], *, started: Callable[[Cancel], None] 
 
     :param started: called in the loop, before the coroutine begins, with what cancels it from any thread.
     """
-    beginning: concurrent.futures.Future[Cancel] = concurrent.futures.Future()
     finished: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    given_up = threading.Event()
+    cancels: list[Cancel] = []
+    taken, begun, ended = threading.Lock(), _Gate(), _Gate()
 
     async def body() -> T:
         cancel = _canceller()
-        beginning.set_result(cancel)
+        cancels.append(cancel)
+        begun.open()
         started(cancel)
-        if given_up.is_set():
-            coroutine.close()
-            raise asyncio.CancelledError
         return await coroutine
 
     def thread() -> None:
+        if not taken.acquire(blocking=False):
+            return
         try:
             finished.set_result(asyncio.run(body()))
         except BaseException as error:  # carried over to the waiting thread
-            if not beginning.done():
-                beginning.set_exception(error)
             finished.set_exception(error)
+        begun.open()
+        ended.open()
 
-    worker = threading.Thread(target=thread, name="airflow-k8s-bigdata", daemon=True)
     try:
-        worker.start()
-        return finished.result()
+        _thread.start_new_thread(thread, ())  # threading's start() waits for an Event, which may break as said below
+        ended.wait()
     except BaseException:
-        given_up.set()  # for a thread that has not got as far as to be cancelled
-        if not finished.done() and beginning.done():
-            beginning.result()()
+        # Nobody can tell whether the interruption came before or after the start: who is first here decides.
+        if taken.acquire(blocking=False):
+            coroutine.close()
+        else:
+            begun.wait()
+            for cancel in cancels:
+                cancel()
+            ended.wait()
         raise
-    finally:
-        if worker.is_alive():  # not when the interruption came before it was
-            worker.join()
+    return finished.result()
+
+
+class _Gate:
+    """Opened by one thread for another, whose signal handlers may raise at any point of the wait.
+
+    A bare lock, since an exception inside threading's Event or a Future can leave its inner lock taken, and its other
+    thread waiting, for ever. Nothing is allocated while it waits: a garbage collection would run finalisers, and what
+    a handler raises inside one is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._opened = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def open(self) -> None:
+        if not self._opened:
+            self._opened = True
+            self._lock.release()
+
+    def wait(self) -> None:
+        # Wakes each second: a signal that arrives just before the lock is asked for interrupts nothing, and Python
+        # calls its handler only when the main thread runs again.
+        while not self._opened:
+            self._lock.acquire(timeout=1)
 
 
 def _canceller() -> Cancel:
