@@ -6,12 +6,16 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 import httpx
 
 from demo.airflow import COMPONENTS, Airflow
 from tests.chaos.waiting import wait_for
+from tests.postgres import Postgres
+
+BEATING = ("scheduler", "triggerer", "dag-processor")
 
 
 def kill(airflow: Airflow, part: str) -> None:
@@ -27,6 +31,38 @@ def mend(airflow: Airflow) -> None:
         if not airflow.children[part].running:
             airflow.launch(part)
     wait_for(lambda: _answers(airflow))
+
+
+@contextmanager
+def database_down(airflow: Airflow, postgres: Postgres) -> Iterator[None]:
+    """The database is away for as long as the block lasts; behind it, every part of Airflow gives signs of life."""
+    try:
+        with postgres.down():
+            yield
+    finally:
+        revive(airflow)
+
+
+def revive(airflow: Airflow) -> None:
+    """As `mend`, and as a liveness probe: what gives no sign of life is ended.
+
+    Airflow's scheduler ends when its database is away, but may hang in that: LocalExecutor waits for a worker that has
+    not been told to end.
+    """
+    since = datetime.now(UTC)
+
+    def silent() -> list[str]:
+        mend(airflow)
+        signs = airflow.get("/monitor/health")
+        beats = {part: signs[part.replace("-", "_")][f"latest_{part.replace('-', '_')}_heartbeat"] for part in BEATING}
+        return [part for part, beat in beats.items() if beat is None or datetime.fromisoformat(beat) < since]
+
+    with suppress(AssertionError):
+        wait_for(lambda: not silent(), 60)
+        return
+    for part in silent():
+        kill(airflow, part)
+    wait_for(lambda: not silent(), 120)
 
 
 def _answers(airflow: Airflow) -> bool:

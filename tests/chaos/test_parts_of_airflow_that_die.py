@@ -139,10 +139,9 @@ def test_14_a_database_that_is_away_ends_no_driver_and_the_result_comes_later(
     begin: Begin, airflow: Airflow, postgres: Postgres, seconds: int
 ) -> None:
     run = begin("deferred", "sleep 5").running().followed_by_trigger()
-    with postgres.down():
+    with breaking.database_down(airflow, postgres):
         wait_for(run.succeeded)
         breaking.outage(seconds)
-    breaking.mend(airflow)
     assert_one_good_end(run)
 
 
