@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -30,10 +30,14 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Cut:
-    """Break the connection after so many bytes, or end the body in order."""
+    """Break the connection after so many bytes, or end the body in order.
+
+    :param then: what happens before the log can be asked for again.
+    """
 
     after: int
     in_order: bool = False
+    then: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ class LogServer:
         if isinstance(fault, Cut) and not fault.in_order and request.transport:
             await asyncio.sleep(0.001)  # let what was written leave
             request.transport.close()
+        if isinstance(fault, Cut):
+            fault.then()
         return response
 
     async def _body(self, query: dict[str, str]) -> AsyncIterator[bytes]:

@@ -150,17 +150,16 @@ async def test_50_a_clock_that_is_minutes_off_makes_no_gap(minutes: int) -> None
 
 
 async def test_a_log_that_was_rotated_on_every_cut_tells_each_gap() -> None:
-    heard, server = Heard(), LogServer([Cut(3000)])
-    server.write(*LINES[:100])
-    ended = asyncio.Event()
-    async with serving(server) as api:
-        following = asyncio.create_task(follow(api, "etl", Driver(), emit=heard, ended=ended, patience=HURRIED))
-        await asyncio.sleep(0.02)
+    def rotated() -> None:
         server.write(*LINES[100:])
         server.rotate(keep=2000)
         server.end()
         ended.set()
-        result = await following
+
+    heard, server, ended = Heard(), LogServer([Cut(3000, then=rotated)]), asyncio.Event()
+    server.write(*LINES[:100])
+    async with serving(server) as api:
+        result = await follow(api, "etl", Driver(), emit=heard, ended=ended, patience=HURRIED)
     assert [gap.before[:23] for gap in result.gaps] == ["2026-11-23T16:00:40.000"]
 
 
