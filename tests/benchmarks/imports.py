@@ -1,7 +1,7 @@
 """What importing the operator costs a DAG file, beside `import airflow.sdk` alone and the stock operator.
 
-Each import runs in fresh interpreters, which first import airflow.sdk: both figures of a ratio come from one process,
-as a busy machine doubles the one and not the other otherwise. The median of the ratios counts.
+Each import runs in a fresh interpreter that imports airflow.sdk first, so both figures of a ratio come from one
+process: between two, a machine's pace changes by more than the operator costs. The median of the ratios counts.
 """
 
 from __future__ import annotations

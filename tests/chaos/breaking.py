@@ -15,7 +15,8 @@ from demo.airflow import COMPONENTS, Airflow
 from tests.chaos.waiting import wait_for
 from tests.postgres import Postgres
 
-BEATING = ("scheduler", "triggerer", "dag-processor")
+BEATING = {"scheduler": "scheduler", "triggerer": "triggerer", "dag-processor": "dag_processor"}
+"""The parts that give signs of life, as the health endpoint names them."""
 
 
 def kill(airflow: Airflow, part: str) -> None:
@@ -46,15 +47,15 @@ def database_down(airflow: Airflow, postgres: Postgres) -> Iterator[None]:
 def revive(airflow: Airflow) -> None:
     """As `mend`, and as a liveness probe: what gives no sign of life is ended.
 
-    Airflow's scheduler ends when its database is away, but may hang in that: LocalExecutor waits for a worker that has
-    not been told to end.
+    Airflow's scheduler ends when its database is away, but may hang in that: LocalExecutor waits for the end of a
+    worker that waits for work.
     """
     since = datetime.now(UTC)
 
     def silent() -> list[str]:
         mend(airflow)
         signs = airflow.get("/monitor/health")
-        beats = {part: signs[part.replace("-", "_")][f"latest_{part.replace('-', '_')}_heartbeat"] for part in BEATING}
+        beats = {part: signs[key][f"latest_{key}_heartbeat"] for part, key in BEATING.items()}
         return [part for part, beat in beats.items() if beat is None or datetime.fromisoformat(beat) < since]
 
     with suppress(AssertionError):
