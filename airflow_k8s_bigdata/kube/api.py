@@ -24,6 +24,7 @@ import tenacity
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import paths
+from airflow_k8s_bigdata.kube.connections import Connector
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
@@ -76,7 +77,7 @@ class Api:
         loop = asyncio.get_running_loop()
         context = await loop.run_in_executor(None, _ssl_context, self._configuration)
         # Long-lived streams (a watch, followed logs) share the pool with requests, so the pool has no limit of its own.
-        connector = aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=60)
+        connector = Connector(ssl=context, limit=0, keepalive_timeout=60)
         self._session = aiohttp.ClientSession(
             connector=connector, trust_env=True, read_bufsize=2**18, auto_decompress=True, timeout=REQUEST_TIMEOUT
         )

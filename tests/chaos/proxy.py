@@ -23,6 +23,7 @@ import yaml
 from aiohttp import web
 from kubernetes_asyncio import client, config
 
+from airflow_k8s_bigdata.kube.connections import Connector
 from tests.chaos.skew import shifted, shifted_date, shifted_query
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "authorization", "keep-alive"}
@@ -192,7 +193,7 @@ class Proxy:
         context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
         if configuration.cert_file:
             context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
-        connector = aiohttp.TCPConnector(ssl=context, limit=0)
+        connector = Connector(ssl=context, limit=0)
         return aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
         )

@@ -17,6 +17,7 @@ from kubernetes import client, config, stream, watch
 from lightkube.core.exceptions import ApiError as LightkubeError
 from lightkube.resources.core_v1 import ConfigMap, Pod
 
+from airflow_k8s_bigdata.kube.connections import Connector
 from tests.localkube.api_replay import wait_for
 from tests.localkube.api_support import LocalKube, Object
 
@@ -154,7 +155,10 @@ async def test_a_watch_over_a_websocket_gets_one_event_a_frame(localkube: LocalK
     url = f"{localkube.url}/api/v1/namespaces/{namespace}/configmaps?watch=true&resourceVersion=0"
     context = ssl.create_default_context(cafile=str(localkube.ca))
     headers = {"Authorization": f"Bearer {localkube.token}", "Origin": localkube.url}
-    async with aiohttp.ClientSession(headers=headers) as session, session.ws_connect(url, ssl=context) as socket:
+    async with (
+        aiohttp.ClientSession(headers=headers, connector=Connector(ssl=context)) as session,
+        session.ws_connect(url) as socket,
+    ):
         first = await socket.receive_json(timeout=120)
         assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "kube-root-ca.crt")
         await asyncio.to_thread(localkube.create, f"/api/v1/namespaces/{namespace}/configmaps", CONFIG_MAP)

@@ -18,14 +18,16 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def alarm(seconds: float) -> Iterator[None]:
+def alarm(seconds: float = 0) -> Iterator[None]:
+    """Raises Interrupted in the main thread after so many seconds; 0 means that the timer is set inside."""
+
     def raise_(*_: object) -> None:
         raise Interrupted
 
     before = signal.signal(signal.SIGALRM, raise_)
     gc.disable()  # Python drops what a handler raises inside a finaliser
-    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -59,12 +61,13 @@ def test_a_signal_that_raises_cancels_the_coroutine_and_its_clean_up_runs() -> N
 
     async def wait() -> None:
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
             cleaned.append(True)
 
-    with pytest.raises(Interrupted), alarm(0.05):
+    with pytest.raises(Interrupted), alarm():
         blocking.run(wait())
     assert cleaned == [True]
 
