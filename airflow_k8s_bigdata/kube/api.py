@@ -70,6 +70,7 @@ class Api:
         self._tries = tries
         self._patient = patient
         self._refreshing = asyncio.Lock()
+        self._refused: Configuration | Credentials | None = None
         self._skew: float | None = None
 
     async def __aenter__(self) -> Self:
@@ -208,10 +209,12 @@ class Api:
                 raise errors.Unreachable(_describe(error), action=action) from error
 
     async def refresh(self) -> None:
-        """Load the credentials again; several callers at once make one load."""
-        before = self._configuration
+        """Load the credentials again if the present ones were refused: however many were told so, there is one load.
+
+        Some are told late, when it is done already.
+        """
         async with self._refreshing:
-            if self._configuration is before:
+            if self._configuration is self._refused:
                 self._configuration = await self._load()
 
     @contextlib.asynccontextmanager
@@ -246,6 +249,8 @@ class Api:
             raise errors.Unreachable(_describe(error), action=f"{action} at {configuration.host}") from error
         async with response:
             self._note_date(response.headers.get("Date"))
+            if response.status == 401 and configuration is self._configuration:
+                self._refused = configuration
             if response.status >= 400:
                 await _raise_for(response, action)
             yield response

@@ -151,7 +151,7 @@ async def test_without_the_right_to_read_events_the_end_is_right_and_one_warning
     server.put(pending())
     said = Said()
     running = asyncio.create_task(follow(api, said))
-    await server.until(lambda: server.watches > 0)
+    await said.until("events can't be read")
     server.put(pod(RUN, exit_code=5))
     assert (await running).exit_code == 5
     assert len([note for note in said.notes if "events can't be read" in note]) == 1

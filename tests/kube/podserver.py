@@ -9,7 +9,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -26,7 +26,7 @@ LONG = 120.0
 
 @dataclass(frozen=True)
 class Refuse:
-    """Answer requests with an error, so many times; `watch` None: lists and watches."""
+    """Answer requests with an error, so many times; `watch` None: lists and watches. `after`: no sooner than that."""
 
     status: int
     message: str = "refused"
@@ -34,6 +34,7 @@ class Refuse:
     watch: bool | None = None
     headers: dict[str, str] = field(default_factory=dict)
     plural: str = "pods"
+    after: asyncio.Event | None = None
 
 
 @dataclass
@@ -139,8 +140,10 @@ class PodServer:
         self._move()
         if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
             return _status(401, "Unauthorized")
-        if (refused := self._refused(plural, watch)) is not None:
-            return refused
+        if (fault := self._fault(plural, watch)) is not None:
+            if fault.after is not None:
+                await fault.after.wait()
+            return _status(fault.status, fault.message, fault.headers)
         if request.method != "GET":
             return await self._write(request, plural)
         if name := request.match_info.get("name"):
@@ -148,13 +151,12 @@ class PodServer:
             return _status(404, "not found") if found is None else _json(found.data)
         return await (self._watch(request, plural) if watch else self._list(request, plural))
 
-    def _refused(self, plural: str, watch: bool) -> web.Response | None:
+    def _fault(self, plural: str, watch: bool) -> Refuse | None:
         for index, fault in enumerate(self.faults):
             if fault.plural == plural and fault.watch in (None, watch):
                 left = fault.times - 1
-                rest = Refuse(fault.status, fault.message, left, fault.watch, fault.headers, plural)
-                self.faults[index : index + 1] = [rest] if left else []
-                return _status(fault.status, fault.message, fault.headers)
+                self.faults[index : index + 1] = [replace(fault, times=left)] if left else []
+                return fault
         return None
 
     async def _write(self, request: web.Request, plural: str) -> web.Response:

@@ -17,7 +17,7 @@ from airflow_k8s_bigdata.hooks.kube import Cluster
 from airflow_k8s_bigdata.kube import plain
 from airflow_k8s_bigdata.kube.api import Api
 from airflow_k8s_bigdata.localkube.tls import certificates
-from tests.kube.podserver import NAMESPACE, PodServer, application, instant
+from tests.kube.podserver import LONG, NAMESPACE, PodServer, Refuse, application, instant
 
 PLUGIN = """
 import json, pathlib, time
@@ -48,6 +48,10 @@ async def url(server: PodServer, tmp_path: Path) -> AsyncIterator[str]:
     await listening.start_server(ssl=certificates(tmp_path).server_context(), shutdown_timeout=0)
     (tmp_path / "token").write_text("one")
     yield f"https://127.0.0.1:{listening.port}"
+    async with asyncio.timeout(LONG):
+        # Of who has gone unnoticed it would take leave by TLS, which may take longer than the loop is there.
+        while listening.handler.connections:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
     await listening.close()
 
 
@@ -143,6 +147,22 @@ async def test_many_who_are_refused_at_once_run_the_plugin_once(
         await list_pods(api)
         rotate(server, tmp_path)
         await asyncio.gather(*[list_pods(api) for _ in range(5)])
+    assert (tmp_path / "runs").read_text() == "xx"
+
+
+async def test_who_is_refused_late_does_not_run_the_plugin_again(
+    server: PodServer, kubeconfig: Callable[..., Cluster], plugin: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    renewed = asyncio.Event()
+    server.faults = [Refuse(401, "Unauthorized", after=renewed)]
+    async with Api(kubeconfig(plugin).access(), sleep=instant) as api:
+        late = asyncio.create_task(list_pods(api))
+        await server.until(lambda: not server.faults)
+        rotate(server, tmp_path)
+        await list_pods(api)
+        renewed.set()
+        await late
     assert (tmp_path / "runs").read_text() == "xx"
 
 

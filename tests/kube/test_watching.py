@@ -144,13 +144,14 @@ async def test_trouble_that_ends_by_itself_is_told_to_have_ended(server: PodServ
 
 async def test_a_watch_resumes_from_the_version_of_a_bookmark(server: PodServer, updates: Any) -> None:
     await anext(updates)
-    looking = asyncio.create_task(all_of(updates))
+    server.faults = [Refuse(503, "later", times=2, watch=True)]
+    assert isinstance(await anext(updates), Troubled)
     server.put(pod("elsewhere"), quiet=True)
     server.replay("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": str(server.version)}})
-    while server.resumed_from != server.version:
-        await server.until(lambda: server.watches > 0)
-        await asyncio.sleep(0.05)  # for the bookmark's way to the client
-        server.cut()
+    assert isinstance(await anext(updates), Recovered)  # by which it can be seen that the bookmark has come
+    looking = asyncio.create_task(all_of(updates))
+    server.cut()
+    await server.until(lambda: server.resumed_from == server.version)
     assert server.requests["GET pods"] == 1
     await stopped(looking)
 

@@ -30,7 +30,7 @@ async def found(place: Place, application: SparkApplication = APPLICATION, *, ac
     conf = {**application.conf, "spark.kubernetes.namespace": place.namespace}
     needs = replace(application, conf=conf).checked().needs()
     kubeconfig = place.as_account(account) if account else place.kubeconfig
-    async with Api(kubeconfig_access(str(kubeconfig)), tries=1) as api:
+    async with Api(kubeconfig_access(str(kubeconfig))) as api:
         listed = await preflight.check(api, needs)
     return {finding.subject: finding for finding in listed if finding.state is not State.OK}
 
@@ -99,7 +99,7 @@ async def test_optional_verbs_that_airflow_lacks_degrade_one_named_feature_each(
     kubeconfig = place.as_account("airflow")
     application = replace(APPLICATION, spark_version="3.5.9", image="apache/spark:3.5.9")
     needs = replace(application, conf={"spark.kubernetes.namespace": place.namespace}).checked().needs()
-    async with Api(kubeconfig_access(str(kubeconfig)), tries=1) as api:
+    async with Api(kubeconfig_access(str(kubeconfig))) as api:
         listed = await preflight.check(api, needs)
     lacking = {finding.detail.partition("; ")[0] for finding in listed if finding.subject == "Airflow's credentials"}
     assert lacking == {
