@@ -27,6 +27,7 @@ from airflow_k8s_bigdata.objects.loglines import STAMP, Cursor, Gap, LineFeed, L
 
 GONE = "the pod is gone"
 LATE = "the log begins so long after the container's start that the lines before may have been rotated away"
+UNSENT = "the log's tail shows them, but every answer ended before them"
 _LATE_SECONDS = 60
 _EMPTY_STREAMS = 3
 _READ_BYTES = 128 * 1024  # a millisecond's work: other coroutines wait no longer for a log that never pauses
@@ -176,8 +177,10 @@ class _Reader:
         """Read until nothing more can come."""
         while True:
             final = self._ended.is_set()
+            looked = final and self._ended_in_order
+            whole: bool | None = False
             try:
-                if final and self._ended_in_order and await self._tail_was_read():
+                if looked and (whole := await self._tail_was_read()):
                     break
                 streamed = not final and self._shared.take(self)
                 at_end = await self._read_stream(follow=streamed, final=final)
@@ -187,7 +190,9 @@ class _Reader:
                 if not await self._go_on_after(error, final=final):
                     break
                 continue
-            if final and at_end:
+            if final and at_end and (whole is None or self._drained()):
+                if looked and whole is False:
+                    await self._outlet.lose(self._log, Gap(self._outlet.position.stamp, "", UNSENT))
                 break
             if final or streamed:
                 # The container's end is about to be known, or the connection was closed in order for another reason.
@@ -250,21 +255,24 @@ class _Reader:
 
     # The end
 
-    async def _tail_was_read(self) -> bool:
-        """Whether the log's last lines are those that were read last. False may mean that it can't be told."""
+    async def _tail_was_read(self) -> bool | None:
+        """Whether the log's last lines are those that were read last; None when it can't be told."""
         cursor = self._outlet.position
-        if cursor.part or not cursor.stamp:
-            return False
+        if not cursor.stamp:
+            return None
         async with self._open({"tailLines": str(cursor.lines + 1), "limitBytes": str(_TAIL_BYTES)}) as body:
             items = LineFeed(Cursor()).feed(await body.read())
         stamps = [line[:STAMP].decode() for item in items if not isinstance(item, Piece) for line in item]
-        return stamps.count(cursor.stamp) == cursor.lines and stamps[-1:] == [cursor.stamp]
+        if not cursor.part and stamps.count(cursor.stamp) == cursor.lines and stamps[-1:] == [cursor.stamp]:
+            return True
+        return False if stamps and stamps[-1] > cursor.stamp else None
 
     def _shows_the_end(self, feed: LineFeed, *, grew: bool) -> bool:
         """Whether a stream that ended in order ended behind the last line.
 
         The API server ends a body in order too when it loses the kubelet. So it takes a stream with the line that was
-        read last at its end or, where rotation took that line away and nothing came after it, several empty ones.
+        read last at its end or, where rotation took that line away and nothing came after it, several empty ones; and
+        that a look at the log's tail, where that can tell, does not show more.
         """
         self._empty_streams = self._empty_streams + 1 if feed.empty else 0
         return not grew and (feed.found or self._empty_streams >= _EMPTY_STREAMS)

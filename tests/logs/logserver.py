@@ -16,6 +16,8 @@ from airflow_k8s_bigdata.kube.api import Api
 from airflow_k8s_bigdata.objects.loglines import PREFIX, STAMP, Batch
 
 WAITING = 'container "driver" in pod "job-driver" is waiting to start: ContainerCreating'
+LONG = 120.0
+"""Seconds after which what a test waits for will not come."""
 UNREADABLE = b"unable to retrieve container logs for containerd://11113a2e1916"
 
 
@@ -66,6 +68,8 @@ class LogServer:
         self.ended = asyncio.Event()
         self.faults = list(faults)
         self.requests: list[dict[str, str]] = []
+        self.stalled = asyncio.Event()
+        self._asked = asyncio.Event()
         self._changed = asyncio.Event()
         self._first = 0
 
@@ -84,6 +88,13 @@ class LogServer:
         self.ended.set()
         self._wake()
 
+    async def until_asked(self, times: int) -> None:
+        """Wait until the log has been asked for so many times; fails the test when it is not."""
+        async with asyncio.timeout(LONG):
+            while len(self.requests) < times:
+                self._asked.clear()
+                await self._asked.wait()
+
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
@@ -91,6 +102,7 @@ class LogServer:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Serve `GET .../log`."""
         self.requests.append(dict(request.query))
+        self._asked.set()
         fault = self.faults.pop(0) if self.faults else None
         if isinstance(fault, Refuse):
             body = {"kind": "Status", "status": "Failure", "message": fault.message, "code": fault.status}
@@ -113,6 +125,7 @@ class LogServer:
         self, request: web.Request, response: web.StreamResponse, fault: Cut | Stall
     ) -> web.StreamResponse:
         if isinstance(fault, Stall):
+            self.stalled.set()
             await asyncio.Event().wait()
             return response
         if not fault.in_order and request.transport:
@@ -177,9 +190,13 @@ class Heard:
     """A sink that remembers."""
 
     batches: list[Batch] = field(default_factory=list)
+    noted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once something was said about the log."""
 
     async def __call__(self, batch: Batch) -> None:
         self.batches.append(batch)
+        if self.notes:
+            self.noted.set()
 
     @property
     def text(self) -> bytes:

@@ -102,7 +102,7 @@ async def test_secrets_that_airflow_knows_are_not_written(task_log: TaskLog, sup
     assert shown(supervisor.path)[-1] == "the password is ***"
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_what_triggerers_before_wrote_is_taken_over_once(tmp_path_factory: Any, data: st.DataObject) -> None:
     """Each died at some byte, and the second maybe while it copied the first one's file."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.cli import main
 from airflow_k8s_bigdata.hooks.archives import ObjectStore
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
@@ -45,13 +46,25 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 async def start(kubeconfig: Path) -> None:
-    """A driver that prints for a while, and an executor that outlives it; returns when both run."""
+    """A driver that prints for a while, and an executor that outlives it; returns when both have begun to."""
     async with Api(kubeconfig_access(str(kubeconfig))) as api:
-        for made in (pod("job-exec-1", EXECUTOR, "executor"), pod("job-driver", DRIVER, "driver")):
+        pods = (
+            (pod("job-exec-1", EXECUTOR, "executor"), b"begins\n"),
+            (pod("job-driver", DRIVER, "driver"), b"\n20000\n"),
+        )
+        for made, words in pods:
             await api.create(made)
-            name = made["metadata"]["name"]
-            while (await api.get("Pod", NAMESPACE, name))["status"]["phase"] == "Pending":  # noqa: ASYNC110
+            while words not in await printed_so_far(api, made["metadata"]["name"]):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
+
+
+async def printed_so_far(api: Api, name: str) -> bytes:
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/log"
+    try:
+        async with api.stream(path, {}, action="read a log") as body:
+            return await body.read()
+    except errors.Invalid:  # it has not started
+        return b""
 
 
 def printed(kubeconfig: Path, *words: str) -> Result:

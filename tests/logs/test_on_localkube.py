@@ -12,12 +12,17 @@ from logserver import Driver, Heard
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
-from airflow_k8s_bigdata.kube.logs import Followed, follow
+from airflow_k8s_bigdata.kube.logs import Followed, Patience, follow
 from airflow_k8s_bigdata.kube.watching import Changed, Listed, keep
 from airflow_k8s_bigdata.objects.loglines import Cursor
 from tests.localkube.api_support import LocalKube, running_localkube
 
 NAMESPACE = "etl"
+LONG = 240.0
+"""Seconds after which what a test waits for will not come."""
+PATIENT = Patience(silence=LONG, linger=LONG, drain=LONG)
+"""Of a log that is rotated no line may be asked for again, so its stream is not given up on a busy machine."""
+ROTATIONS = 8
 ODD = r"""
 import sys, time
 out = sys.stdout.buffer
@@ -77,8 +82,10 @@ async def until_ended(api: Api, source: Driver, ended: asyncio.Event) -> None:
 
 async def followed(api: Api, source: Driver, heard: Heard, cursor: Cursor | None = None) -> Followed:
     ended = asyncio.Event()
-    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(follow(api, NAMESPACE, source, emit=heard, ended=ended, cursor=cursor))
+    async with asyncio.timeout(LONG), asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(
+            follow(api, NAMESPACE, source, emit=heard, ended=ended, cursor=cursor, patience=PATIENT)
+        )
         tasks.create_task(until_ended(api, source, ended))
     return following.result()
 
@@ -94,18 +101,20 @@ async def test_a_process_is_heard_from_its_start_to_its_last_byte(kubeconfig: Pa
 async def test_44_a_log_that_is_rotated_again_and_again_is_heard_whole(kube: LocalKube) -> None:
     token = (kube.data_dir / "keys" / "admin-token").read_text()
 
-    async def rotate() -> int:
-        answers = []
-        for _ in range(8):
+    async def rotate(over: asyncio.Event) -> int:
+        rotated = 0
+        while rotated < ROTATIONS and not over.is_set():
             await asyncio.sleep(0.25)
+            # Refused before anything is printed, and after the end.
             path = "/localkube/logs/rotate"
-            answers.append(await asyncio.to_thread(kube.request, "POST", path, ROTATED, token=token))
-        return sum(answer.ok for answer in answers)
+            rotated += (await asyncio.to_thread(kube.request, "POST", path, ROTATED, token=token)).ok
+        return rotated
 
     async with Api(kubeconfig_access(str(kube.kubeconfig))) as api:
-        heard, source = Heard(), await printing(api, "rotated", COUNTING)
-        rotating = asyncio.create_task(rotate())
+        heard, source, over = Heard(), await printing(api, "rotated", COUNTING), asyncio.Event()
+        rotating = asyncio.create_task(rotate(over))
         result = await followed(api, source, heard)
+        over.set()
         assert await rotating > 2
     assert heard.text == b"".join(b"%d\n" % number for number in range(30_000))
     assert result.gaps == ()

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from logdata import stamped, text_of
-from logserver import Driver, Heard, LogServer, quickly, serving
+from logserver import LONG, Driver, Heard, LogServer, quickly, serving
 
 from airflow_k8s_bigdata.kube.logs import Patience, follow
 from airflow_k8s_bigdata.kube.logstreams import BUSY, Rate, Streams
@@ -43,9 +43,10 @@ class RivalComes(Heard):
 
 
 async def followed_live(streams: Streams, server: LogServer, heard: Heard) -> int:
-    """Follow a log while it is written; returns how many requests asked to follow."""
+    """Follow a log until it is said that it comes in turns, and a little longer; returns how many requests asked to
+    follow."""
     ended = asyncio.Event()
-    async with serving(server) as api, asyncio.TaskGroup() as tasks:
+    async with serving(server) as api, asyncio.timeout(LONG), asyncio.TaskGroup() as tasks:
         tasks.create_task(
             follow(
                 api,
@@ -61,6 +62,7 @@ async def followed_live(streams: Streams, server: LogServer, heard: Heard) -> in
         for start in range(0, len(LINES), 50):
             server.write(*LINES[start : start + 50])
             await asyncio.sleep(0.01)
+        await heard.noted.wait()
         server.end()
         ended.set()
     return sum(request.get("follow") == "true" for request in server.requests)
