@@ -143,7 +143,12 @@ def _clear_dead(parent: Path) -> None:
 
 def _remove_group(group: Path) -> None:
     """Remove a group and those in it; one that still has processes stays."""
-    for folder in [*(entry for entry in group.iterdir() if entry.is_dir()), group]:
+    try:
+        inner = [entry for entry in group.iterdir() if entry.is_dir()]
+    except FileNotFoundError:
+        # Of a localkube that is dead; another one has removed it first.
+        return
+    for folder in [*inner, group]:
         try:
             folder.rmdir()
         except OSError as error:

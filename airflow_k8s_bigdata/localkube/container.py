@@ -157,6 +157,7 @@ class Container:
         code = await self._watched(sandbox)
         self._sandbox = None
         self._stop_probing()
+        await _over(self._probing)
         if self._pipes is not None:
             await self._pipes.ended(_PIPE_SECONDS)
         killed_by_limit = self._over_limit or self._cgroup.out_of_memory_kills() > 0
@@ -370,9 +371,19 @@ class Container:
         """After `kill`: see off the processes and close the log."""
         if self._sandbox is not None:
             await self._sandbox.wait()
+        if self._killing is not None:
+            self._killing.cancel()
+        await _over(self._probing, self._killing)
         if self._pipes is not None:
             await self._pipes.ended(_PIPE_SECONDS)
         self._cgroup.remove()
 
     def _event(self, type_: str, reason: str, message: str) -> None:
         self._machine.events.record(self._runtime.pod, type_, reason, message, field=self._field)
+
+
+async def _over(*tasks: asyncio.Task[None] | None) -> None:
+    """Wait until tasks that were cancelled have seen off the processes that they had started in the container."""
+    begun = [task for task in tasks if task is not None]
+    if begun:
+        await asyncio.wait(begun)

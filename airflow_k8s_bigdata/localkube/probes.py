@@ -112,6 +112,8 @@ async def _run(command: Sequence[str], container: Probed, seconds: float) -> str
         if process.returncode is None:
             process.kill()
             await process.wait()
+            # The process is over, but not what it started in the container: that may hold the pipe's other end.
+            process._transport.close()  # type: ignore[attr-defined]
     return None if process.returncode == 0 else output[:_LONGEST_OUTPUT].decode(errors="replace")
 
 

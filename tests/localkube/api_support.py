@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +38,9 @@ class LocalKube:
 
     @property
     def record(self) -> list[Object]:
-        return [json.loads(line) for line in (self.data_dir / "record.jsonl").read_text().splitlines()]
+        lines = (self.data_dir / "record.jsonl").read_text().splitlines(keepends=True)
+        # The last one may be in the middle of being written.
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def request(
         self,
@@ -67,13 +69,18 @@ class LocalKube:
     def create(self, path: str, body: Object, **options: Any) -> requests.Response:
         return self.request("POST", path, body, **options)
 
-    def events(self, path: str, *, token: str | None = None) -> list[Object]:
-        """All events of a watch, until the server ends it."""
+    def events(self, path: str, *, token: str | None = None, began: Callable[[], None] = lambda: None) -> list[Object]:
+        """All events of a watch, until the server ends it; `began` is called when the first has come."""
+        events: list[Object] = []
         with (
             requests.Session() as session,
             self.request("GET", path, token=token, stream=True, session=session) as found,
         ):
-            return [json.loads(line) for line in found.iter_lines()]
+            for line in found.iter_lines():
+                events.append(json.loads(line))
+                if len(events) == 1:
+                    began()
+        return events
 
     def chunks(self, path: str) -> list[str]:
         """A stream as it arrives, until the server ends it."""

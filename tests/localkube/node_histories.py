@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import re
+from asyncio.subprocess import DEVNULL
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ Object = dict[str, Any]
 RECORDINGS = Path(os.environ.get("RECORDINGS", Path(__file__).parents[1] / "recordings"))
 HISTORIES: dict[str, Any] = json.loads((RECORDINGS / "kubernetes/pod-histories.json").read_text())
 
-QUICK = Pace(settle=0.1, removal=0.1, mount_retry=0.1, config_retry=0.2, pull_retry=0.3, restart=0.2, log_end=0.05)
+# The next attempt to pull comes so late that it is never among the steps of a pod that is looked at a while longer.
+QUICK = Pace(settle=0.1, removal=0.1, mount_retry=0.1, config_retry=0.2, pull_retry=2, restart=0.2, log_end=0.05)
 NAMESPACE = "recordings"
 CONTROL_PLANE: Object = {
     "kind": "Node",
@@ -93,10 +95,23 @@ def pod_of(case: str) -> Object:
     pod = copy.deepcopy(HISTORIES[case]["history"][0]["event"]["object"])
     for field in ("uid", "resourceVersion", "creationTimestamp"):
         del pod["metadata"][field]
+    if "activeDeadlineSeconds" in pod["spec"]:
+        # It counts from before the container's start, which takes longer when so many start at the same time.
+        pod["spec"]["activeDeadlineSeconds"] = 15
     return pod
 
 
-async def disturb(store: Store, case: str) -> None:
+async def sleeps(node: Node, pod: Object) -> None:
+    """Wait until the pod's container has done all that it does before it sleeps."""
+    look = ["bash", "-c", "grep -qsx sleep /proc/[0-9]*/comm"]
+    while True:
+        process = await node.execute(pod, "main", look, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+        if await process.wait() == 0:
+            return
+        await asyncio.sleep(0.05)
+
+
+def disturb(store: Store, case: str) -> None:
     """Do to a running pod what was done when it was recorded."""
 
     def evicting(pod: Object) -> None:
@@ -110,11 +125,10 @@ async def disturb(store: Store, case: str) -> None:
 
     if case == "evicted-by-api":
         store.change("pods", NAMESPACE, case, evicting)
-        await asyncio.sleep(0.05)
     store.change("pods", NAMESPACE, case, deleting)
 
 
-async def live(store: Store, case: str, wanted: int) -> list[tuple[str, Object]]:
+async def live(store: Store, node: Node, case: str, wanted: int) -> list[tuple[str, Object]]:
     """Create the pod and collect its watch events until there are as many steps as were recorded, and a while on."""
     subscription = store.subscribe("pods", NAMESPACE)
     store.create("pods", pod_of(case))
@@ -126,8 +140,8 @@ async def live(store: Store, case: str, wanted: int) -> list[tuple[str, Object]]
         seen += [(event.type, event.object) for event in came if event.object["metadata"]["name"] == case]
         if undisturbed and seen[-1][1]["status"]["phase"] == "Running":
             undisturbed = False
-            await asyncio.sleep(0.3)
-            await disturb(store, case)
+            await sleeps(node, seen[-1][1])
+            disturb(store, case)
         if len(steps(seen)) >= wanted:
             end = min(end, asyncio.get_running_loop().time() + 0.5)
     subscription.close()
@@ -154,7 +168,7 @@ async def live_all(folder: Path) -> dict[str, tuple[list[Object], list[tuple[str
         )
     store.create("nodes", CONTROL_PLANE)
     await node.start()
-    lives = await asyncio.gather(*(live(store, case, len(recorded_steps(case))) for case in HISTORIES))
+    lives = await asyncio.gather(*(live(store, node, case, len(recorded_steps(case))) for case in HISTORIES))
     logs = [await log_of(node, seen[-1][1]) for seen in lives]
     found = {
         case: (steps(seen), happened(store, case), log) for case, seen, log in zip(HISTORIES, lives, logs, strict=True)

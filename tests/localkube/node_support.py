@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ QUICK = Pace(
     settle=0.05, stop=0.01, removal=0.05, mount_retry=0.05, config_retry=0.1, pull_retry=0.1, restart=0.1, log_end=0.05
 )
 GIB = 1 << 30
+API = f"https://127.0.0.1:6443/{os.getpid()}"
+"""Pods' addresses are drawn from it: without its path, those of other runs on this machine would have the same."""
 
 
 def token_for(namespace: str, account: str, uid: str) -> str:
@@ -29,7 +32,7 @@ def token_for(namespace: str, account: str, uid: str) -> str:
 
 
 def settings(folder: Path, *, nodes: tuple[VirtualNode, ...] = (), config: Path | None = None) -> NodeSettings:
-    return NodeSettings(folder, 4, 8 * GIB, config, "https://127.0.0.1:6443", "", nodes)
+    return NodeSettings(folder, 4, 8 * GIB, config, API, "", nodes)
 
 
 @asynccontextmanager

@@ -36,7 +36,7 @@ CONF = {
     "spark.ui.enabled": "false",
 }
 WORKER = re.compile(r"^executor (\d+) works$", re.MULTILINE)
-SECONDS = 240
+SECONDS = 600
 
 
 def image_config(folder: Path) -> Path:

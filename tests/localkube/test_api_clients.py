@@ -38,7 +38,9 @@ CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "set
 def test_kubectl_runs_a_pod_and_reads_its_log(localkube: LocalKube, namespace: str) -> None:
     here = f"-n={namespace}"
     assert localkube.kubectl(here, "apply", "-f", "-", stdin=json.dumps(MANIFEST)) == "pod/hello created\n"
-    assert localkube.kubectl(here, "logs", "-f", "hello", "--pod-running-timeout=120s") == "hello\nbye\n"
+    # kubectl waits for a controller's pods to run, and not for a pod that it is given.
+    localkube.kubectl(here, "wait", "--for=jsonpath={.status.podIP}", "pod/hello", "--timeout=120s")
+    assert localkube.kubectl(here, "logs", "-f", "hello") == "hello\nbye\n"
     localkube.kubectl(here, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/hello", "--timeout=120s")
     assert localkube.kubectl(here, "get", "pods", "--no-headers").split()[:3] == ["hello", "0/1", "Completed"]
     assert "Successfully assigned" in localkube.kubectl(here, "describe", "pod", "hello")
@@ -106,10 +108,10 @@ def core(localkube: LocalKube) -> Iterator[client.CoreV1Api]:
 
 
 def test_the_python_client_watches_a_pod_to_its_end(core: client.CoreV1Api, namespace: str) -> None:
-    core.create_namespaced_pod(namespace, MANIFEST)
+    made = core.create_namespaced_pod(namespace, MANIFEST).metadata.resource_version
     watching = watch.Watch()
     phases = []
-    for event in watching.stream(core.list_namespaced_pod, namespace, timeout_seconds=120):
+    for event in watching.stream(core.list_namespaced_pod, namespace, resource_version=made, timeout_seconds=120):
         phases.append(event["object"].status.phase)
         if phases[-1] == "Succeeded":
             watching.stop()
@@ -207,7 +209,7 @@ def test_the_python_client_forwards_a_port(core: client.CoreV1Api, web: str) -> 
     with contextlib.closing(forwarded), forwarded.socket(8000).makefile("rwb", buffering=0) as connection:
         connection.write(b"GET /hosts HTTP/1.0\r\n\r\n")
         assert b"127.0.0.1" in connection.read()
-        assert "failed to connect" in forwarded.error(8001)
+        assert "failed to connect" in wait_for(lambda: forwarded.error(8001))
     wait_for(lambda: not forwarded.connected)
     forwarded.websocket.shutdown()
 
@@ -215,7 +217,7 @@ def test_the_python_client_forwards_a_port(core: client.CoreV1Api, web: str) -> 
 @pytest.fixture
 def shell(localkube: LocalKube, namespace: str) -> str:
     """A namespace with a running pod `shell` to run commands in."""
-    container = {"name": "main", "image": "busybox", "command": ["sleep", "60"], "env": [{"name": "A", "value": "b"}]}
+    container = {"name": "main", "image": "busybox", "command": ["sleep", "900"], "env": [{"name": "A", "value": "b"}]}
     spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
     path = f"/api/v1/namespaces/{namespace}/pods"
     localkube.create(path, {"metadata": {"name": "shell"}, "spec": spec})
@@ -230,7 +232,7 @@ def test_kubectl_runs_a_command_in_a_container(localkube: LocalKube, shell: str)
 
 
 @pytest.mark.parametrize(
-    ("command", "what"), [("port-forward shell 18000:8000", "port-forward by kubectl"), ("attach shell", "pods/attach")]
+    ("command", "what"), [("port-forward shell :8000", "port-forward by kubectl"), ("attach shell", "pods/attach")]
 )
 def test_kubectl_tells_what_is_not_served(localkube: LocalKube, shell: str, command: str, what: str) -> None:
     assert f"localkube does not serve {what}" in localkube.kubectl(f"-n={shell}", *command.split(), check=False)

@@ -61,7 +61,7 @@ def test_a_running_pod_gets_its_grace_and_then_goes(localkube: LocalKube, base: 
 
 
 def test_no_grace_removes_a_running_pod_at_once(localkube: LocalKube, base: str) -> None:
-    running_pod(localkube, base, "p", "sleep 60")
+    running_pod(localkube, base, "p", "sleep 900")
     localkube.request("DELETE", f"{base}/pods/p", {"gracePeriodSeconds": 0})
     assert is_gone(localkube, f"{base}/pods/p")
 
@@ -149,7 +149,7 @@ def test_a_claim_in_use_stays_until_its_pod_is_gone(localkube: LocalKube, base: 
 
 
 def test_a_namespace_takes_its_content_with_it(localkube: LocalKube, namespace: str, base: str) -> None:
-    running_pod(localkube, base, "p", "sleep 60", grace=1)
+    running_pod(localkube, base, "p", "sleep 900", grace=1)
     hold(localkube, f"{base}/pods/p")
     assert localkube.request("DELETE", base).json()["status"]["phase"] == "Terminating"
     refused = localkube.create(f"{base}/configmaps", {"metadata": {"name": "late"}}).json()

@@ -198,16 +198,16 @@ def test_a_path_tells_verb_and_resource(method: str, path: str, expected: tuple[
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps to the next timer when nothing else is to do."""
+    """An event loop whose time stands still, and jumps to the next timer when nothing else is to do."""
 
-    jumped = 0.0
+    now = 0.0
 
     def time(self) -> float:
-        return super().time() + self.jumped
+        return self.now
 
     def _run_once(self) -> None:
         if not self._ready and self._scheduled:
-            self.jumped += max(0.0, self._scheduled[0].when() - self.time())
+            self.now = max(self.now, self._scheduled[0].when())
         super()._run_once()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from tests.localkube import node_support as k
 
 IP = {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-OFTEN = {"periodSeconds": 0.05, "timeoutSeconds": 30}
+OFTEN = {"periodSeconds": 0.05, "timeoutSeconds": 120}
 SERVER = "echo up > /tmp/index.html; exec python3 -m http.server 8000 --bind $IP --directory /tmp"
 PORTS = [{"name": "web", "containerPort": 8000}]
 
@@ -38,7 +40,7 @@ def ready(pod: Any) -> bool:
 async def test_a_container_is_ready_when_its_probe_succeeds_and_no_longer_when_it_fails(cluster: Any) -> None:
     store, node = cluster
     probe = shell("[ -e /tmp/ready ]", failureThreshold=1)
-    create(store, "sleep 300; true", readinessProbe=probe)
+    create(store, "sleep 900; true", readinessProbe=probe)
     pod = await k.started(store, "a")
     assert not ready(pod)
     await run(node, pod, "touch /tmp/ready")
@@ -80,7 +82,7 @@ async def test_a_container_that_is_not_alive_is_killed_and_started_again(cluster
 
 async def test_a_pod_that_is_not_restarted_has_failed_when_it_is_not_alive(cluster: Any) -> None:
     store, _ = cluster
-    create(store, "sleep 300", livenessProbe=shell("exit 1", terminationGracePeriodSeconds=1))
+    create(store, "sleep 900", livenessProbe=shell("exit 1", terminationGracePeriodSeconds=1))
     pod = await k.finished(store, "a")
     assert (pod["status"]["phase"], k.ended(pod)["exitCode"]) == ("Failed", 137)
 
@@ -88,7 +90,7 @@ async def test_a_pod_that_is_not_restarted_has_failed_when_it_is_not_alive(clust
 async def test_a_container_has_started_when_its_startup_probe_says_so(cluster: Any) -> None:
     store, node = cluster
     late = shell("[ -e /tmp/started ]", failureThreshold=100_000)
-    create(store, "sleep 300; true", startupProbe=late, livenessProbe=shell("[ -e /tmp/started ]", failureThreshold=1))
+    create(store, "sleep 900; true", startupProbe=late, livenessProbe=shell("[ -e /tmp/started ]", failureThreshold=1))
     pod = await k.started(store, "a")
     assert not k.statuses(pod)[0]["started"]
     await run(node, pod, "touch /tmp/started")
@@ -98,19 +100,35 @@ async def test_a_container_has_started_when_its_startup_probe_says_so(cluster: A
 
 async def test_a_container_that_does_not_start_in_time_is_killed(cluster: Any) -> None:
     store, _ = cluster
-    create(store, "sleep 300", startupProbe=shell("exit 1", failureThreshold=2, terminationGracePeriodSeconds=1))
+    create(store, "sleep 900", startupProbe=shell("exit 1", failureThreshold=2, terminationGracePeriodSeconds=1))
     assert (await k.finished(store, "a"))["status"]["phase"] == "Failed"
     assert "Container main failed startup probe, will be restarted" in told(store)
 
 
+async def test_a_stopped_node_leaves_no_probe_under_way(tmp_path: Path) -> None:
+    word = f"987651.{os.getpid()}"
+    async with k.running_node(tmp_path) as (store, _):
+        create(store, "sleep 900; true", readinessProbe=shell(f"sleep {word}; true"))
+        await k.happened(lambda: k.runs(word))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not k.runs(word)
+
+
+async def test_a_pod_that_goes_while_its_container_is_being_killed_leaves_nothing_under_way(tmp_path: Path) -> None:
+    async with k.running_node(tmp_path) as (store, _):
+        create(store, "sleep 900; true", livenessProbe=shell("exit 1", terminationGracePeriodSeconds=600))
+        await k.happened(lambda: "Killing" in k.reasons(store, "a"))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_a_probe_of_an_unknown_port_fails(cluster: Any) -> None:
     store, _ = cluster
-    create(store, "sleep 300", readinessProbe={"tcpSocket": {"port": "ghost"}} | OFTEN)
+    create(store, "sleep 900", readinessProbe={"tcpSocket": {"port": "ghost"}} | OFTEN)
     await k.happened(lambda: "Readiness probe failed: couldn't find port named 'ghost' in the container" in told(store))
 
 
 async def test_a_container_whose_start_hook_fails_is_killed(cluster: Any) -> None:
     store, _ = cluster
-    create(store, "sleep 300", lifecycle={"postStart": {"exec": {"command": ["false"]}}})
+    create(store, "sleep 900", lifecycle={"postStart": {"exec": {"command": ["false"]}}})
     assert k.ended(await k.finished(store, "a"))["exitCode"] == 137
     assert "FailedPostStartHook" in k.reasons(store, "a")

@@ -35,7 +35,7 @@ async def store(tmp_path: Path) -> Any:
 
 
 async def placed(store: Any, name: str = "a", **options: Any) -> str:
-    k.create(store, name, "sleep 30", **options)
+    k.create(store, name, "sleep 900", **options)
     pod = await k.until(store, name, lambda pod: "nodeName" in pod["spec"])
     return str(pod["spec"]["nodeName"])
 
@@ -79,7 +79,7 @@ async def test_waiting_pod_is_placed_when_another_has_ended(store: Any) -> None:
 async def test_pod_of_higher_priority_is_placed_first(store: Any) -> None:
     await placed(store, "running", container=cpu("4"))
     k.create(store, "low", "true", container=cpu("4"), priority=1)
-    k.create(store, "high", "sleep 30", container=cpu("4"), priority=2)
+    k.create(store, "high", "sleep 900", container=cpu("4"), priority=2)
     k.delete(store, "running", grace=0)
     await k.started(store, "high")
     assert "nodeName" not in store.get("pods", k.NAMESPACE, "low")["spec"]
@@ -88,7 +88,7 @@ async def test_pod_of_higher_priority_is_placed_first(store: Any) -> None:
 async def test_important_pod_preempts_the_least_important_ones_only(store: Any) -> None:
     for name, priority in (("low", 1), ("middle", 2)):
         await placed(store, name, container=cpu("2"), nodeSelector={"zone": "b"}, priority=priority)
-    k.create(store, "high", "sleep 30", container=cpu("2"), nodeSelector={"zone": "b"}, priority=3)
+    k.create(store, "high", "sleep 900", container=cpu("2"), nodeSelector={"zone": "b"}, priority=3)
     await k.started(store, "high")
     await k.gone(store, "low")
     assert [pod["metadata"]["name"] for pod in store.list("pods")] == ["high", "middle"]

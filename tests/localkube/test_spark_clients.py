@@ -12,6 +12,8 @@ from tests.localkube.api_replay import wait_for
 from tests.localkube.api_support import LocalKube, running_localkube
 from tests.localkube.spark_support import Submission, submit
 
+pytestmark = pytest.mark.timeout(900)
+
 CLAIM = "spark.kubernetes.executor.volumes.persistentVolumeClaim.spark-local-dir-1"
 CLAIMS = {
     f"{CLAIM}.mount.path": "/data",
@@ -81,7 +83,9 @@ def test_a_submitter_that_does_not_wait_leaves_a_driver_that_succeeds(
 def test_a_lost_executor_is_replaced(submissions: dict[str, Submission]) -> None:
     lossy = submissions["lossy"]
     lost = lossy.delete_worker(of=1, grace=5)
-    assert lossy.workers(2) == [lost, lost + 1]
+    first, *later = lossy.workers(2)
+    assert first == lost
+    assert min(later) > lost
     assert f"Executor lost: {lost}" in lossy.log()
 
 
@@ -120,7 +124,7 @@ def test_executors_are_added_for_waiting_tasks(submissions: dict[str, Submission
 def test_an_executor_whose_pod_is_deleted_hands_over_first(submissions: dict[str, Submission]) -> None:
     """Its pod's preStop hook runs the script of Spark's image that asks it to."""
     scaled = submissions["scaled"]
-    deleted = scaled.delete_worker(of=2, grace=30)
+    deleted = scaled.delete_worker(of=2, grace=120)
     scaled.wait_for_line(f"Received executor {deleted} decommissioned message")
     assert max(scaled.workers(3)) > deleted
 
