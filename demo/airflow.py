@@ -27,6 +27,15 @@ COMPONENTS = {
 }
 """Log servers are left out: they would listen on every address, and all components share one disk here."""
 
+PATIENT = {
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+    "AIRFLOW__CORE__TASK_SUCCESS_OVERTIME": "120",
+    "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "320",
+    "AIRFLOW__DAG_PROCESSOR__STALE_DAG_THRESHOLD": "600",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+}
+"""Waits that a machine with few cores would reach while many processes start, and nobody has to wait for."""
+
 
 class Airflow:
     """An Airflow installation in a folder of its own: configured, migrated, started, asked, stopped.
@@ -70,6 +79,7 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__FERNET_KEY": "",
+            **PATIENT,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
@@ -89,7 +99,7 @@ class Airflow:
         self._client: httpx.Client | None = None
         self._logging_in = threading.Lock()
 
-    def run(self, *arguments: str, timeout: float = 180) -> str:
+    def run(self, *arguments: str, timeout: float = 600) -> str:
         """Run an `airflow` command to its end. Raises RuntimeError with its last words."""
         command = [sys.executable, "-m", "airflow", *arguments]
         done = subprocess.run(
@@ -109,7 +119,7 @@ class Airflow:
         """Start the components (none named: all) and wait until the API answers."""
         for name in components or COMPONENTS:
             self.launch(name)
-        wait_until("Airflow's API", self._answers, seconds=120, children=list(self.children.values()))
+        wait_until("Airflow's API", self._answers, seconds=600, children=list(self.children.values()))
 
     @contextlib.contextmanager
     def running(self, *components: str) -> Iterator[Self]:
@@ -124,6 +134,8 @@ class Airflow:
     def launch(self, component: str, name: str = "") -> Child:
         """Start a component, or another one of its kind by a name of its own, and do not wait for it."""
         name = name or component
+        if former := self.children.pop(name, None):
+            former.stop()
         # Two requests of one API server can wait for each other's lock on SQLite until one is refused, and sent again.
         # The others wait longer than that, as a scheduler ends when it is refused.
         env = self._connections(5) if component == "api-server" else {}
@@ -152,7 +164,7 @@ class Airflow:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/v2/version", timeout=2).is_success
+            return httpx.get(f"{self.url}/api/v2/version", timeout=30).is_success
         except httpx.HTTPError:
             return False
 
@@ -180,20 +192,25 @@ class Airflow:
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Unpause a DAG, start a run, and return the run's id. Waits until the DAG has been parsed."""
         children = list(self.children.values())
-        wait_until(f"the parsing of DAG {dag_id}", lambda: self._unpause(dag_id), seconds=120, children=children)
+        wait_until(f"the parsing of DAG {dag_id}", lambda: self._unpause(dag_id), seconds=600, children=children)
         body = {"logical_date": None, "conf": conf or {}}
         return str(self.ask("POST", f"/dags/{dag_id}/dagRuns", body).json()["dag_run_id"])
 
     def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, Any] | None = None
     ) -> httpx.Response:
-        """A request below /api/v2, sent again while SQLite is locked. Raises httpx.HTTPStatusError."""
-        for _ in range(20):
-            answer = self.client.request(method, path, json=body, params=params)
-            if answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
-                break
+        """A request below /api/v2, sent again while SQLite is locked. Raises httpx.HTTPError."""
+        for last in (*[False] * 19, True):
+            try:
+                answer = self.client.request(method, path, json=body, params=params)
+            except httpx.TransportError:
+                if last or method != "GET":
+                    raise
+            else:
+                if last or answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
+                    return answer.raise_for_status()
             time.sleep(0.5)
-        return answer.raise_for_status()
+        raise AssertionError("the last answer is returned")
 
     def _unpause(self, dag_id: str) -> bool:
         return self.client.patch(f"/dags/{dag_id}", json={"is_paused": False}).is_success

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,15 @@ class LocalKube:
             *(sys.executable, "-m", "airflow_k8s_bigdata.localkube", "--data-dir", str(folder), "--port", "0"),
             *("--namespace", namespace, *options),
         ]
+        self._seen: list[dict[str, Any]] = []
+        self._read = 0
+        self._reading = threading.Lock()
         self.child = Child("localkube", command, env=env, log=folder.parent / "localkube.log")
-        wait_until("localkube's start", self._ready, seconds=60, children=[self.child])
+        try:
+            wait_until("localkube's start", self._ready, seconds=300, children=[self.child])
+        except BaseException:
+            self.stop()
+            raise
 
     def _ready(self) -> bool:
         try:
@@ -46,9 +54,17 @@ class LocalKube:
         return self.folder / "kubeconfig"
 
     def record(self) -> list[dict[str, Any]]:
-        """Every pod event that it wrote down."""
+        """Every pod event that it wrote down; what is asked for often is read once, and a line when it is complete."""
         path = self.folder / "record.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        with self._reading:
+            if path.exists():
+                with path.open("rb") as file:
+                    file.seek(self._read)
+                    data = file.read()
+                complete = data[: data.rfind(b"\n") + 1]
+                self._read += len(complete)
+                self._seen += [json.loads(line) for line in complete.splitlines()]
+            return list(self._seen)
 
     def seen_pods(self) -> list[SeenPod]:
         """Every pod that ever existed, in order of creation."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -36,19 +37,27 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether the process itself still runs."""
-        return self._process.poll() is None
+        """Whether the process itself still runs. What has ended keeps its id until `stop`, so nobody else gets it."""
+        if self._process.returncode is not None:
+            return False
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
 
     def signal(self, number: int) -> None:
         """Send a signal to the process alone."""
         if self.running:
-            self._process.send_signal(number)
+            os.kill(self.pid, number)
 
     def stop(self, seconds: float = 15.0) -> None:
-        """SIGTERM, and after some seconds SIGKILL for the whole group."""
+        """SIGTERM, and after some seconds SIGKILL for the whole group; once."""
+        if self._process.returncode is not None:
+            return
         self.signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
+        end = time.monotonic() + seconds
+        while self.running and time.monotonic() < end:
+            time.sleep(0.05)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
@@ -59,10 +68,19 @@ class Child:
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on 127.0.0.1 that nothing listens on now, and that no outgoing connection gets before somebody does."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", random.randrange(10_000, _first_outgoing())))
+            return int(probe.getsockname()[1])
+
+
+def _first_outgoing() -> int:
+    """Where the ports begin that the system gives to connections."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):
+        return 32_768
 
 
 def wait_until(what: str, condition: Callable[[], bool], *, seconds: float, children: Sequence[Child] = ()) -> None:

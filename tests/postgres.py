@@ -42,7 +42,7 @@ class Postgres:
         return command
 
     def _do(self, program: str, *arguments: str) -> None:
-        subprocess.run(self._command(program, *arguments), check=True, capture_output=True, timeout=120)
+        subprocess.run(self._command(program, *arguments), check=True, capture_output=True, timeout=600)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -56,13 +56,13 @@ class Postgres:
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         command = self._command("postgres", *options)
         self._child = Child("postgres", command, env=os.environ, log=self.folder / "postgres.log")
-        wait_until("PostgreSQL's start", self._answers, seconds=120, children=[self._child])
+        wait_until("PostgreSQL's start", self._answers, seconds=300, children=[self._child])
 
     def stop(self) -> None:
         """End it and every connection."""
         if self._child is not None:
             try:
-                self._do("pg_ctl", "stop", "--mode=fast")
+                self._do("pg_ctl", "stop", "--mode=fast", "--timeout=500")
             finally:
                 self._child.stop()
 
@@ -105,8 +105,8 @@ def _programs() -> Path:
 def running_postgres(folder: Path) -> Iterator[Postgres]:
     """A server for as long as the block lasts."""
     server = Postgres(folder)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.stop()

@@ -83,7 +83,8 @@ class LagTrigger(BenchmarkTrigger):
             due = time.monotonic() + 0.01
             await asyncio.sleep(0.01)
             late.append((time.time(), time.monotonic() - due))
-        (folder / "late.json").write_text(json.dumps(late))
+        (folder / "late.draft").write_text(json.dumps(late))
+        (folder / "late.draft").replace(folder / "late.json")
         return 0
 
 

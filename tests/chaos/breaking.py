@@ -22,7 +22,8 @@ BEATING = {"scheduler": "scheduler", "triggerer": "triggerer", "dag-processor": 
 def kill(airflow: Airflow, part: str) -> None:
     """SIGKILL for all its processes."""
     child = airflow.children[part]
-    os.killpg(child.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
     child.stop()
 
 
@@ -63,7 +64,7 @@ def revive(airflow: Airflow) -> None:
         return
     for part in silent():
         kill(airflow, part)
-    wait_for(lambda: not silent(), 120)
+    wait_for(lambda: not silent())
 
 
 def _answers(airflow: Airflow) -> bool:

@@ -21,10 +21,11 @@ from demo.airflow import Airflow
 from tests.chaos import breaking, submitter
 from tests.chaos.faults import Faults
 from tests.chaos.proxy import Proxy
-from tests.chaos.runs_of_airflow import INSTANCE, Begin, Run, beginning
+from tests.chaos.runs_of_airflow import INSTANCE, Begin, Run, beginning, gates_of
 from tests.chaos.scenarios import KILLING, Struck, kill_at_calls, striking
 from tests.chaos.submitter import Task
 from tests.chaos.tiny import Tiny
+from tests.chaos.waiting import wait_for
 from tests.postgres import Postgres
 from tests.shared_cluster import Cluster
 
@@ -45,7 +46,7 @@ def make_task(cluster: Cluster, proxy: Proxy, tmp_path: Path) -> Callable[..., T
 
     def make(command: str, *, policy: Any = None, **fields: Any) -> Task:
         identity = Identity("chaos", "chaos", secrets.token_hex(4), "task", epoch=9)
-        workload = replace(Tiny(command, namespace=cluster.namespace, image=image), **fields)
+        workload = replace(Tiny(command, namespace=cluster.namespace, image=image, gates=str(tmp_path)), **fields)
         task = Task(identity, workload, kubeconfig, tmp_path / f"{identity.run_id}.store")
         return task if policy is None else replace(task, policy=policy)
 
@@ -73,7 +74,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[Task], Process]]:
 def run_to_end(start: Callable[[Task], Process]) -> Callable[[Task], int]:
     def run(task: Task) -> int:
         process = start(task)
-        process.join(180)
+        process.join(600)
         assert process.exitcode is not None, "the worker hangs"
         return process.exitcode
 
@@ -86,27 +87,25 @@ async def api(cluster: Cluster) -> AsyncIterator[Api]:
         yield connected
 
 
-def killer(process: Process) -> Callable[[], None]:
-    """What kills a process and returns only when it is dead."""
-
-    def kill() -> None:
-        process.kill()
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL
-
-    return kill
+def kill(process: Process) -> None:
+    """SIGKILL; returns only when it is dead. One thread at a time may ask for a process's end."""
+    process.kill()
+    process.join(300)
+    assert process.exitcode == -signal.SIGKILL
 
 
 QUICK = {
     "AIRFLOW__CORE__PARALLELISM": "16",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "60",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
 }
-"""Airflow's own waits, shortened."""
+"""Airflow's own waits, shortened; where reaching one would end what lives, not to less than a busy machine may need."""
 
 SKEW = timedelta(minutes=5)
 
@@ -139,6 +138,7 @@ def airflow(
         **{f"AIRFLOW_CONN_{name.upper()}": connection(path) for name, path in kubeconfigs.items()},
         "AIRFLOW__K8S_BIGDATA__INSTANCE": INSTANCE,
         "PYTHONPATH": str(Path(__file__).parents[2]),
+        "TEST_GATES": gates_of(folder),
         "TEST_NAMESPACE": cluster.namespace,
         "TEST_UPLOADS": f"file://{folder}/uploads",
         "TEST_IMAGE": "busybox",
@@ -165,6 +165,22 @@ def mended(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "airflow" in request.fixturenames:
         breaking.mend(request.getfixturevalue("airflow"))
+
+
+UNDER_WAY = ("scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule", "deferred")
+LINGERING = ("deferred_once", "deferred_paused")
+"""DAGs with a run that takes very long, or waits for its test, and can bear a triggerer or a scheduler that dies."""
+
+
+@pytest.fixture(scope="module")
+def alone(airflow: Airflow) -> None:
+    """What other modules have begun is over: if one kills a part of Airflow, it would end in ways of its own."""
+
+    def under_way() -> list[str]:
+        listed = airflow.get("/dags/~/dagRuns/~/taskInstances", state=UNDER_WAY, limit=100)["task_instances"]
+        return [f"{ti['dag_id']} {ti['state']}" for ti in listed if ti["dag_id"] not in LINGERING]
+
+    wait_for(lambda: not under_way(), 1200, lambda: str(under_way()))
 
 
 @pytest.fixture(scope="package")

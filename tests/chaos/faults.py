@@ -58,13 +58,14 @@ class Faults:
             proxies["forbidding"].rules.append(Rule(method="GET", path=path, times=None, status=403))
         for name in self.NAMES:
             dag_id = "deferred_in_time" if name in TIMED else "deferred_once"
-            self.runs[name] = begin(dag_id, counting(self.seconds_of(name)), by=name)
+            command = counting(self.seconds_of(name), held=name not in TIMED)
+            self.runs[name] = begin(dag_id, command, by=name)
         with ThreadPoolExecutor(len(self.NAMES)) as threads:
-            for struck in [threads.submit(self._strike, name) for name in self.NAMES]:
+            for struck in [threads.submit(self._strike, name) for name in self.NAMES if name not in TIMED]:
                 struck.result()
 
     def _strike(self, name: str) -> None:
-        """Do to it what befalls it while it is followed."""
+        """Do to it what befalls it while it is followed, and let its driver go on."""
         proxy, run = self.proxies[name], self.runs[name].running().followed_by_trigger()
         match name:
             case "restarting":
@@ -82,11 +83,12 @@ class Faults:
                 proxy.renew(self.kubeconfigs[name], namespace=self.namespace)
         if name in ("throttling", "forgetful", "stale", "expiring"):
             proxy.cut()
+        run.let_go()
 
     def ended(self, name: str) -> Run:
         """The job, at its good end."""
         run = self.runs[name]
-        assert run.until("success", "failed", seconds=self.seconds + 600) == "success", f"{name}: {run.log()}"
+        assert run.until("success", "failed", seconds=self.seconds + 900) == "success", f"{name}: {run.log()}"
         return run
 
 

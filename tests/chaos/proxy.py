@@ -24,6 +24,7 @@ from aiohttp import web
 from kubernetes_asyncio import client, config
 
 from airflow_k8s_bigdata.kube.connections import Connector
+from demo.processes import free_port
 from tests.chaos.skew import shifted, shifted_date, shifted_query
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "authorization", "keep-alive"}
@@ -38,7 +39,7 @@ class Rule:
     :param times: how many are hit from there on; None: all.
     :param status: answered instead of forwarding; `headers` go with it.
     :param drop: "before": the connection is closed and nothing forwarded; "after": forwarded, the answer lost.
-    :param delay: seconds that the request is held first.
+    :param until: the request is held until this is set.
     :param before: what the forwarded body is preceded by.
     :param call: is called in the proxy's thread when the rule hits, before anything is dropped or answered, and after
         forwarding when `drop` is "after".
@@ -51,7 +52,7 @@ class Rule:
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     drop: str = ""
-    delay: float = 0.0
+    until: threading.Event | None = None
     before: bytes = b""
     call: Callable[[], None] | None = None
     seen: int = 0
@@ -86,14 +87,15 @@ class Proxy:
 
     def __enter__(self) -> Proxy:
         self._thread.start()
-        self._ready.wait(60)
+        started = self._ready.wait(300)
         if self._failure is not None:
             raise self._failure
+        assert started
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(10)
+        self._thread.join(300)
 
     def kubeconfig(self, path: Path, *, namespace: str) -> Path:
         """Write a kubeconfig that leads here, with the token that is asked for now."""
@@ -178,9 +180,9 @@ class Proxy:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        self._port = free_port()  # nobody takes it while this is down
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await self._site.start()
-        self._port = self._runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self._port}"
         async with self._client() as self._session:
             self._ready.set()
@@ -216,7 +218,8 @@ class Proxy:
     async def _answer(self, request: web.Request, path: str, rule: Rule | None) -> web.StreamResponse:
         if rule is None:
             return await self._forward(request, path, None)
-        await asyncio.sleep(rule.delay)
+        while rule.until is not None and not rule.until.is_set():  # noqa: ASYNC110 another thread sets it
+            await asyncio.sleep(0.05)
         if rule.drop == "after":
             await self._forward(request, path, rule, deliver=False)
         if rule.call is not None:

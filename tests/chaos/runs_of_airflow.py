@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
@@ -15,7 +19,9 @@ from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs import blocking
 from demo.airflow import Airflow
 from demo.localkube import LocalKube
+from tests.airflow_logs import until_written
 from tests.chaos import witness
+from tests.chaos.tiny import HELD
 from tests.chaos.waiting import wait_for
 from tests.shared_cluster import Cluster
 
@@ -31,6 +37,11 @@ class Run:
     kube: LocalKube
     dag_id: str
     run_id: str
+    gate: Path
+
+    def let_go(self) -> None:
+        """Let its driver pass where it is `HELD`."""
+        self.gate.touch()
 
     @property
     def key(self) -> str:
@@ -44,8 +55,16 @@ class Run:
     def state(self) -> str | None:
         return self.instance()["state"]
 
-    def until(self, *states: str, seconds: float = 400) -> str:
-        return str(wait_for(lambda: self.state() in states and self.state(), seconds, lambda: f"is {self.state()}"))
+    def until(self, *states: str, seconds: float = 800) -> str:
+        """Wait until the task has one of the states, and what it logs until then is written."""
+
+        def reached() -> str | None:
+            state = self.state()
+            return state if state in states else None
+
+        state = str(wait_for(reached, seconds, lambda: f"is {self.state()}"))
+        until_written(self.airflow, self.dag_id, self.run_id, state)
+        return state
 
     def ended(self) -> None:
         """Wait until the whole DAG run has ended: its task ends a little before."""
@@ -60,8 +79,13 @@ class Run:
         details = [detail["exc_value"] for record in records for detail in record.get("error_detail") or ()]
         return "\n".join([str(record.get("event", "")) for record in records] + details)
 
+    def says(self, words: str, try_number: int = 1) -> bool:
+        with contextlib.suppress(httpx.HTTPStatusError):  # there is no log yet
+            return words in self.log(try_number)
+        return False
+
     def lines(self, try_number: int = 1) -> list[str]:
-        """What the driver said, by the task's log; see `counting`."""
+        """What the driver said, by the log of a task that has ended; see `counting`."""
         return [line for line in self.log(try_number).splitlines() if line.startswith("line ")]
 
     def result(self) -> Mapping[str, Any]:
@@ -102,7 +126,8 @@ class Run:
         worker = self.worker()
         tree = [worker, *worker.children(recursive=True)] if number == signal.SIGKILL else [worker]
         for process in tree:
-            os.kill(process.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # a child may not outlive its parent for long
+                os.kill(process.pid, number)
 
     # What the cluster saw
 
@@ -128,16 +153,16 @@ class Run:
 
     def running(self) -> Run:
         """Wait until a driver runs that did not before."""
-        wait_for(lambda: witness.running(self.kube.record(), self.key), 400, lambda: f"{self.state()}: {self.log()}")
+        wait_for(lambda: witness.running(self.kube.record(), self.key), 800, lambda: f"{self.state()}: {self.log()}")
         return self
 
     def followed_by_trigger(self) -> Run:
         """Wait until a triggerer follows the driver."""
         # Asked for seldom: many runs may wait at once, and Airflow takes tenths of a second to answer.
-        wait_for(lambda: self.state() == "deferred" and "driver running" in self.log(), 400, every=2)
+        wait_for(lambda: self.state() == "deferred" and "driver running" in self.log(), 800, every=2)
         return self
 
-    def until_none_lives(self, seconds: float = 120) -> None:
+    def until_none_lives(self, seconds: float = 600) -> None:
         """Wait until the drivers that there were have ended."""
         wait_for(lambda: self.created() and not self.live(), seconds, lambda: f"alive: {self.live()}")
 
@@ -146,9 +171,10 @@ class Run:
         return witness.max_live(self.kube.record(), self.key)
 
 
-def counting(seconds: int) -> str:
-    """A driver that prints a line every second."""
-    return f'for n in $(seq {seconds}); do echo "line $n"; sleep 1; done'
+def counting(seconds: int, *, held: bool = True) -> str:
+    """A driver that prints a line every second. `held`: once it has printed three, it waits at the gate."""
+    hold = f"[ $n = 3 ] && {HELD}" if held else ":"
+    return f'for n in $(seq {seconds}); do echo "line $n"; {hold}; sleep 1; done'
 
 
 def counted(seconds: int) -> list[str]:
@@ -159,12 +185,21 @@ def counted(seconds: int) -> list[str]:
 Begin = Callable[..., Run]
 
 
+def gates_of(folder: Path) -> str:
+    """The folder of the gates of an Airflow's runs, for its DAGs to know as TEST_GATES."""
+    gates = folder / "gates"
+    gates.mkdir(parents=True, exist_ok=True)
+    return str(gates)
+
+
 def beginning(airflow: Airflow, cluster: Cluster) -> Begin:
     """What starts a run of a DAG: `begin(dag_id, command, by="a connection")`."""
     assert cluster.local is not None
     kube = cluster.local
 
     def begin(dag_id: str, command: str, by: str = "kubernetes_default") -> Run:
-        return Run(airflow, kube, dag_id, airflow.trigger(dag_id, conf={"command": command, "by": by}))
+        gate = Path(airflow.env["TEST_GATES"], secrets.token_hex(8))
+        given = command.replace("$GATE", gate.name)
+        return Run(airflow, kube, dag_id, airflow.trigger(dag_id, conf={"command": given, "by": by}), gate)
 
     return begin

@@ -13,7 +13,7 @@ import pytest
 from tests.chaos.faults import LIMIT, TIMED, Faults
 from tests.chaos.scenarios import Struck
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 PHASES = re.compile(r"^(Submitted|Queued|Starting|Running|Draining|Succeeded|Failed): ", re.MULTILINE)
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
 from tests.chaos import witness
-from tests.chaos.conftest import Process, killer
+from tests.chaos.conftest import Process, kill
 from tests.chaos.proxy import Proxy
 from tests.chaos.submitter import FAILED, SUCCEEDED, Task
+from tests.chaos.tiny import HELD
 from tests.chaos.waiting import wait_for
+
+pytestmark = pytest.mark.timeout(1800)
 
 QUICK = "test -f /opt/conf/greeting && exit 0"
 """Succeeds at once, and only if the driver's config map was made."""
@@ -41,11 +46,17 @@ def test_1_2_3_4_6_a_worker_killed_at_any_call_leaves_a_run_that_its_next_try_co
     run_to_end: Callable[[Task], int],
 ) -> None:
     task = make_task(QUICK)
-    with proxy.rule(**CALLS[call], drop=moment if call not in ("the watch", "the log") else "before") as rule:
-        worker = start(task)
-        rule.call = killer(worker)
-        worker.join(180)
-    assert rule.seen, "the call was never made"
+    started: Future[Process] = Future()
+    dead = threading.Event()
+
+    def strike() -> None:
+        kill(started.result())
+        dead.set()
+
+    drop = moment if call not in ("the watch", "the log") else "before"
+    with proxy.rule(**CALLS[call], drop=drop, call=strike):
+        started.set_result(start(task))
+        assert dead.wait(600), "the call was never made"
     assert run_to_end(task.next_try()) == SUCCEEDED
     wait_for(lambda: witness.succeeded(cluster.local.record(), task.identity.run_key))
     assert len(witness.created(cluster.local.record(), task.identity.run_key)) == 1
@@ -66,7 +77,7 @@ def test_two_workers_in_a_race_have_one_driver_and_both_see_it_succeed(
     task = make_task("sleep 1", policy=RunPolicy(cleanup=Cleanup.KEEP))
     workers = [start(task), start(task.next_try())]
     for worker in workers:
-        worker.join(180)
+        worker.join(600)
     assert [worker.exitcode for worker in workers] == [SUCCEEDED, SUCCEEDED]
     assert len(witness.created(cluster.local.record(), task.identity.run_key)) == 1
 
@@ -74,10 +85,11 @@ def test_two_workers_in_a_race_have_one_driver_and_both_see_it_succeed(
 def test_7_a_failure_during_an_outage_is_reported_once_and_a_fresh_driver_follows(
     cluster: Any, proxy: Proxy, make_task: Callable[..., Task], start: Any, run_to_end: Any, tmp_path: Any
 ) -> None:
-    task = make_task("echo 'the table is empty'; exit 3")
+    task = make_task(f"{HELD.replace('$GATE', 'gate')}; echo 'the table is empty'; exit 3")
     worker = start(task)
     wait_for(lambda: witness.created(cluster.local.record(), task.identity.run_key))
-    killer(worker)()
+    kill(worker)
+    (tmp_path / "gate").touch()
     wait_for(
         lambda: "Failed" in {event["phase"] for event in witness.drivers(cluster.local.record(), task.identity.run_key)}
     )

@@ -21,12 +21,13 @@ from demo.airflow import Airflow
 from tests.chaos import breaking, witness
 from tests.chaos.proxy import Proxy
 from tests.chaos.runs_of_airflow import INSTANCE, TASK, Begin, Run, counted, counting
+from tests.chaos.scenarios import LONG
+from tests.chaos.tiny import HELD
 from tests.chaos.waiting import wait_for
 from tests.postgres import Postgres
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600), pytest.mark.usefixtures("alone")]
 
-LONG = "sleep 900"
 OUTAGES = [pytest.param(12, id="seconds"), pytest.param(120, id="minutes", marks=pytest.mark.slow)]
 FREEZES = [pytest.param(12, id="seconds"), pytest.param(60, id="a_minute", marks=pytest.mark.slow)]
 
@@ -44,7 +45,7 @@ def start_second(airflow: Airflow) -> None:
 
 
 def assert_one_good_end(run: Run) -> None:
-    assert run.until("success", "failed", seconds=600) == "success", run.log()
+    assert run.until("success", "failed", seconds=1200) == "success", run.log()
     assert (len(run.created()), len(run.succeeded()), run.max_live) == (1, 1, 1)
 
 
@@ -54,20 +55,22 @@ def assert_one_good_end(run: Run) -> None:
 def test_10_16_21_without_a_triggerer_drivers_go_on_and_those_not_wanted_are_reaped(
     begin: Begin, airflow: Airflow
 ) -> None:
-    wanted, cleared, failed = (begin("deferred", command) for command in (counting(20), "sleep 5", LONG))
+    wanted, cleared, failed = (begin("deferred", command) for command in (counting(12), HELD, LONG))
     for run in (wanted.running().followed_by_trigger(), cleared.running(), failed.running()):
         run.until("deferred")
     left = leave_uploads(airflow, failed)
     breaking.kill(airflow, "triggerer")
+    wanted.let_go()
     cleared.clear()
     failed.mark("failed")
     assert begin("clean", "").until("success", "failed") == "success"
     failed.until_none_lives()
     assert not left.exists()
-    wait_for(lambda: len(cleared.created()) == 2, 400)
+    wait_for(lambda: len(cleared.created()) == 2)
     airflow.launch("triggerer")
+    cleared.let_go()
     assert_one_good_end(wanted)
-    assert wanted.lines() == counted(20)
+    assert wanted.lines() == counted(12)
     assert cleared.until("success", "failed") == "success"
     assert cleared.max_live == 1
 
@@ -87,7 +90,8 @@ def leave_uploads(airflow: Airflow, run: Run) -> Path:
 def test_11_a_triggerer_that_is_shut_down_leaves_its_driver_alone(begin: Begin, airflow: Airflow, second: None) -> None:
     run = begin("deferred", counting(12)).running().followed_by_trigger()
     start_second(airflow)
-    airflow.children["triggerer"].stop(60)
+    airflow.children["triggerer"].stop(300)
+    run.let_go()
     assert_one_good_end(run)
     assert "was killed" not in run.log()
     assert run.lines() == counted(12)
@@ -97,12 +101,13 @@ def test_11_a_triggerer_that_is_shut_down_leaves_its_driver_alone(begin: Begin, 
 def test_12_a_frozen_triggerer_that_wakes_up_does_not_end_what_another_one_has_by_now(
     begin: Begin, airflow: Airflow, second: None, seconds: int
 ) -> None:
-    run = begin("deferred", f"sleep {seconds + 8}").running().followed_by_trigger()
+    run = begin("deferred", f"{HELD}; sleep 8").running().followed_by_trigger()
     first = wait_for(run.triggerer)
     start_second(airflow)
     with breaking.triggerer_frozen(airflow):
         breaking.outage(seconds)
-        wait_for(lambda: run.triggerer() not in (None, first) or run.state() == "success")
+        wait_for(lambda: run.triggerer() not in (None, first))
+    run.let_go()
     wait_for(lambda: "is left alone: the task is deferred" in run.log() or run.state() == "success")
     assert_one_good_end(run)
 
@@ -111,24 +116,26 @@ def test_12_a_frozen_triggerer_that_wakes_up_does_not_end_what_another_one_has_b
 def test_13_two_triggerers_that_run_one_trigger_give_one_result_and_one_clean_up(
     begin: Begin, airflow: Airflow, second: None, seconds: int
 ) -> None:
-    run = begin("deferred", counting(seconds + 10)).running().followed_by_trigger()
+    run = begin("deferred", counting(12)).running().followed_by_trigger()
     first = wait_for(run.triggerer)
     start_second(airflow)
     with breaking.triggerer_frozen(airflow, whole=False):
         wait_for(lambda: run.triggerer() not in (None, first))
+        run.let_go()
         wait_for(run.succeeded)
-        breaking.outage(5)
+        breaking.outage(seconds)
     assert_one_good_end(run)
     assert run.log().count("and what it owned are deleted") == 1
-    assert run.lines() == counted(seconds + 10)
+    assert run.lines() == counted(12)
 
 
 # Everything else
 
 
 def test_48_a_scheduler_that_dies_and_comes_back_changes_nothing(begin: Begin, airflow: Airflow) -> None:
-    run = begin("deferred", "sleep 5").running().followed_by_trigger()
+    run = begin("deferred", HELD).running().followed_by_trigger()
     breaking.kill(airflow, "scheduler")
+    run.let_go()
     airflow.launch("scheduler")
     assert_one_good_end(run)
     assert run.instance()["try_number"] == 1
@@ -138,8 +145,9 @@ def test_48_a_scheduler_that_dies_and_comes_back_changes_nothing(begin: Begin, a
 def test_14_a_database_that_is_away_ends_no_driver_and_the_result_comes_later(
     begin: Begin, airflow: Airflow, postgres: Postgres, seconds: int
 ) -> None:
-    run = begin("deferred", "sleep 5").running().followed_by_trigger()
+    run = begin("deferred", HELD).running().followed_by_trigger()
     with breaking.database_down(airflow, postgres):
+        run.let_go()
         wait_for(run.succeeded)
         breaking.outage(seconds)
     assert_one_good_end(run)
@@ -149,13 +157,14 @@ def test_14_a_database_that_is_away_ends_no_driver_and_the_result_comes_later(
 def test_15_an_api_server_that_is_away_at_submission_and_at_the_end_makes_nothing_run_twice(
     begin: Begin, airflow: Airflow, proxies: dict[str, Proxy], seconds: int
 ) -> None:
-    ending = begin("deferred_patient", "sleep 10").running().followed_by_trigger()
+    ending = begin("deferred_patient", HELD).running().followed_by_trigger()
     server = airflow.children["api-server"]
     with proxies["forgetful"].rule(
         method="POST", path="/pods", call=lambda: os.killpg(server.pid, signal.SIGKILL)
     ) as rule:
         submitted = begin("deferred_patient", "sleep 5", by="forgetful")
-        wait_for(lambda: rule.seen)
+        wait_for(lambda: rule.seen and not server.running)
+    ending.let_go()
     wait_for(ending.succeeded)
     breaking.outage(seconds)
     breaking.kill(airflow, "api-server")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -26,9 +28,9 @@ from airflow_k8s_bigdata.runs.outcome import Outcome, State, failure_text
 from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
 from airflow_k8s_bigdata.runs.sinks import Silent
 from tests.chaos.proxy import Proxy
-from tests.chaos.tiny import PASSWORD, Tiny
+from tests.chaos.tiny import HELD, PASSWORD, Tiny
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 KEEP = RunPolicy(cleanup=Cleanup.KEEP)
 LONG = "sleep 300"
@@ -43,6 +45,10 @@ class Noted(Silent):
 
     def note(self, level: int, text: str) -> None:
         self.notes.append((level, text))
+
+    def told(self, start: str) -> list[str]:
+        """The warnings that start so."""
+        return [text for level, text in self.notes if level == logging.WARNING and text.startswith(start)]
 
 
 @dataclass
@@ -92,7 +98,8 @@ async def job(cluster: Any, api: Api) -> AsyncIterator[Callable[..., Job]]:
     for made in jobs:
         for pod in await made.drivers():
             name = pod["metadata"]["name"]
-            await api.patch({"kind": "Pod", **pod, "apiVersion": "v1"}, {"metadata": {"finalizers": None}})
+            with contextlib.suppress(errors.NotFound):  # it was going
+                await api.patch({"kind": "Pod", **pod, "apiVersion": "v1"}, {"metadata": {"finalizers": None}})
             await api.delete("Pod", made.tiny.namespace, name, grace_seconds=0)
 
 
@@ -149,12 +156,14 @@ async def test_a_stale_worker_that_wakes_up_after_a_clear_takes_its_driver_back(
 ) -> None:
     stale = job(LONG)
     slow = proxy.kubeconfig(tmp_path / "slow", namespace=cluster.namespace)
-    with proxy.rule(method="POST", path="/pods", delay=3) as rule:
+    awake = threading.Event()
+    with proxy.rule(method="POST", path="/pods", until=awake) as rule:
         async with Api(kubeconfig_access(str(slow))) as api:
             launching = asyncio.create_task(replace(stale, api=api).launch())
             while not rule.seen:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             newer = await stale.cleared().launch()
+            awake.set()
             with pytest.raises(errors.RunFailed, match="cleared"):
                 await launching
     assert {pod["metadata"]["uid"] for pod in await stale.drivers() if _stays(pod)} == {newer.uid}
@@ -350,7 +359,10 @@ async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 async def add_executor(job: Job, handle: Handle, command: str) -> None:
-    """Make an executor as a driver would, and delete it as Spark does, soon after it has failed."""
+    """Make an executor as a driver would, and delete it as Spark does, soon after it has failed.
+
+    How soon, Spark does not say; here it is no sooner than somebody has asked for its last lines.
+    """
     meta = {"name": f"{handle.driver}-exec-1", "namespace": handle.namespace}
     labels = {**job.identity.labels(), "spark-role": "executor", "spark-app-selector": handle.application_id}
     owner = {"apiVersion": "v1", "kind": "Pod", "name": handle.driver, "uid": handle.uid, "controller": True}
@@ -361,18 +373,23 @@ async def add_executor(job: Job, handle: Handle, command: str) -> None:
     while made["status"]["phase"] not in ("Succeeded", "Failed"):
         await asyncio.sleep(0.1)
         made = await job.api.get("Pod", meta["namespace"], meta["name"])
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(120):
+        while not job.sink.told("The last lines of "):  # noqa: ASYNC110 a sink has no event
+            await asyncio.sleep(0.05)
     await job.api.delete("Pod", meta["namespace"], meta["name"])
 
 
 @pytest.fixture
-async def failed_with_executor(job: Any) -> tuple[Job, Outcome]:
+async def failed_with_executor(job: Any, cluster: Any, tmp_path: Path) -> tuple[Job, Outcome]:
     """A run whose executor fails, and then its driver."""
-    made = job("sleep 6; echo the driver has lost them; exit 1")
+    # Only localkube's driver sees a gate of this machine.
+    held = HELD.replace("$GATE", "gate") if cluster.local else "sleep 60"
+    made = job(f"{held}; echo the driver has lost them; exit 1", gates=str(tmp_path) if cluster.local else "")
     handle = await made.launch()
     following = asyncio.create_task(made.end(handle))
     await made.until_running()
     await add_executor(made, handle, f"echo no luck; echo by {PASSWORD}; exit 3")
+    (tmp_path / "gate").touch()
     return made, await following
 
 
@@ -380,8 +397,7 @@ async def test_35_the_last_lines_of_an_executor_that_failed_are_told_though_it_i
     failed_with_executor: tuple[Job, Outcome],
 ) -> None:
     job, outcome = failed_with_executor
-    told = [text for level, text in job.sink.notes if level == logging.WARNING]
-    [lines] = [text.splitlines() for text in told if text.startswith("The last lines of ")]
+    [lines] = [text.splitlines() for text in job.sink.told("The last lines of ")]
     assert lines == [f"The last lines of {outcome.driver}-exec-1, which failed:", "no luck", "by ***"]
     assert outcome.last_words == tuple(lines)
 

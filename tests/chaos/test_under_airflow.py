@@ -10,10 +10,10 @@ import pytest
 
 from tests.chaos.faults import Faults
 from tests.chaos.runs_of_airflow import Begin, Run, counted
-from tests.chaos.scenarios import CALLS, Struck
+from tests.chaos.scenarios import CALLS, HANDED_BACK, Struck
 from tests.chaos.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 
 def test_5_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: Struck) -> None:
@@ -23,7 +23,7 @@ def test_5_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: 
     assert last > 1
     assert len(run.created()) == 1
     assert "adopted driver" in run.log(last)
-    assert run.lines(1) + run.lines(last) == counted(40)
+    assert run.lines(1) + run.lines(last) == counted(12)
 
 
 def test_8_a_worker_that_is_shut_down_leaves_its_driver_and_costs_no_retry(struck: Struck) -> None:
@@ -70,7 +70,7 @@ def test_a_task_cleared_after_its_success_runs_again(begin: Begin) -> None:
     run = begin("sync", "true")
     run.ended()
     run.clear()
-    wait_for(lambda: len(run.succeeded()) == 2, 400)
+    wait_for(lambda: len(run.succeeded()) == 2)
     assert run.until("success", "failed") == "success"
 
 
@@ -79,7 +79,7 @@ def test_20_the_execution_timeout_ends_the_driver_and_says_so(struck: Struck, sc
     run = struck(scenario)
     assert run.until("failed", "success") == "failed"
     run.until_none_lives()
-    assert "execution_timeout of 0:00:45 has passed" in run.log()
+    assert "execution_timeout of 0:01:30 has passed" in run.log()
 
 
 def test_21_the_timeout_of_the_dag_run_ends_the_driver(struck: Struck) -> None:
@@ -107,7 +107,7 @@ def test_a_trigger_that_crashes_hands_its_run_back_to_a_worker(struck: Struck) -
     run = struck("trigger crashes")
     assert run.until("success", "failed") == "success"
     assert len(run.created()) == 1
-    assert "so this worker waits for the run itself" in run.log(run.instance()["try_number"])
+    assert HANDED_BACK in run.log(run.instance()["try_number"])
 
 
 def test_25_a_watch_and_a_log_that_went_silent_are_noticed_and_nothing_is_lost(faults: Faults) -> None:

@@ -20,12 +20,16 @@ CONTAINER = judging.DRIVER_CONTAINER
 PASSWORD = "hunter22-hunter22"
 """What every driver has in its environment, and no log may show."""
 
+HELD = "until [ -e /gates/$GATE ]; do sleep 0.5; done"
+"""What a driver stands at until a test opens the gate: `sleep` knows nothing of how long the test takes."""
+
 
 @dataclass(frozen=True)
 class Tiny:
     """One shell command as a driver.
 
     :param grace: seconds between SIGTERM and SIGKILL.
+    :param gates: the node's folder of gates, see `HELD`; empty: none.
     """
 
     command: str
@@ -34,6 +38,7 @@ class Tiny:
     name: str = "tiny"
     grace: int = 2
     finalizers: tuple[str, ...] = ()
+    gates: str = ""
 
     def checked(self) -> Self:
         return self
@@ -49,7 +54,7 @@ class Tiny:
             "command": ["sh", "-c", self.command],
             "env": [{"name": "DB_PASSWORD", "value": PASSWORD}],
         }
-        driver = {
+        driver: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {**meta, "name": f"{prefix}-driver", "labels": {**labels, "spark-role": "driver"}},
@@ -61,6 +66,10 @@ class Tiny:
                 "volumes": [{"name": "conf", "configMap": {"name": f"{prefix}-conf"}}],
             },
         }
+        if self.gates:
+            driver["spec"]["volumes"].append({"name": "gates", "hostPath": {"path": self.gates}})
+            mounts = driver["spec"]["containers"][0]["volumeMounts"]
+            mounts.append({"name": "gates", "mountPath": "/gates", "readOnly": True})
         if self.finalizers:
             driver["metadata"]["finalizers"] = list(self.finalizers)
         conf = {
@@ -75,7 +84,7 @@ class Tiny:
         return judging.judge(snapshot, now, deadlines=deadlines, instances=0)
 
     def to_json(self) -> dict[str, Any]:
-        return {"command": self.command, "namespace": self.namespace, "image": self.image}
+        return {"command": self.command, "namespace": self.namespace, "image": self.image, "gates": self.gates}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

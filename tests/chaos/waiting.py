@@ -8,7 +8,7 @@ from typing import Any
 
 
 def wait_for(
-    condition: Callable[[], Any], seconds: float = 300, state: Callable[[], str] = lambda: "", *, every: float = 0.5
+    condition: Callable[[], Any], seconds: float = 600, state: Callable[[], str] = lambda: "", *, every: float = 0.5
 ) -> Any:
     """The first true value of a condition that is asked again and again; `state` tells how it stood in the end."""
     end = time.monotonic() + seconds

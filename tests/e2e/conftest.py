@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +17,13 @@ from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.runs import blocking
 from demo.airflow import Airflow
 from demo.processes import free_port
+from tests.airflow_logs import until_written
 from tests.shared_cluster import Cluster
 
 DAGS = Path(__file__).parent / "dags"
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
+SECONDS = 2000
+"""How long a run may take: more than any, on a machine with much else to do."""
 
 
 @dataclass
@@ -107,25 +109,16 @@ def airflow(
         yield installed
 
 
-def until_logs_rest(airflow: Airflow, dag_id: str, run_id: str) -> None:
-    """A task's last lines are written after its state is set: wait until two seconds have brought no more."""
-    folder = airflow.folder / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
-    before, sizes = None, {path: path.stat().st_size for path in folder.rglob("*.log*")}
-    while sizes != before:
-        time.sleep(2)
-        before, sizes = sizes, {path: path.stat().st_size for path in folder.rglob("*.log*")}
-
-
 @pytest.fixture(scope="session")
 def ended(airflow: Airflow) -> Any:
     """Runs a DAG once per session and returns the ended run."""
     runs: dict[str, Ended] = {}
 
-    def run(dag_id: str, *, seconds: float = 400) -> Ended:
+    def run(dag_id: str) -> Ended:
         if dag_id not in runs:
             run_id = airflow.trigger(dag_id)
-            airflow.wait(dag_id, run_id, seconds=seconds)
-            until_logs_rest(airflow, dag_id, run_id)
+            airflow.wait(dag_id, run_id, seconds=SECONDS)
+            until_written(airflow, dag_id, run_id)
             states = {name: ti["state"] for name, ti in airflow.task_instances(dag_id, run_id).items()}
             runs[dag_id] = Ended(airflow, dag_id, run_id, states)
         return runs[dag_id]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 MESSAGES = {
     "unknown_image": ("registry.invalid/team/nothing:1", "image"),
@@ -21,7 +21,7 @@ MESSAGES = {
 
 @pytest.fixture(scope="module")
 def bad_input(ended: Any) -> Any:
-    return ended("bad_input", seconds=400)
+    return ended("bad_input")
 
 
 def errors_in(log: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,12 +10,12 @@ from typing import Any
 import pandas
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")
 def flight_delays(ended: Any) -> Any:
-    return ended("flight_delays", seconds=500)
+    return ended("flight_delays")
 
 
 def expected_delays() -> dict[str, tuple[int, float]]:

@@ -12,14 +12,14 @@ from airflow_k8s_bigdata.objects import logmarks
 from airflow_k8s_bigdata.runs import blocking
 from airflow_k8s_bigdata.runs.archive import content, read_index
 
-pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 MODES = ("sync", "deferred")
 
 
 @pytest.fixture(scope="module")
 def jobs(ended: Any) -> Any:
-    return ended("jobs", seconds=800)
+    return ended("jobs")
 
 
 def objects_of_runs(cluster: Any, airflow: Any, kind: str) -> list[dict[str, Any]]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 SECRET = "not-for-anybodys-eyes"
 
 
 @pytest.fixture(scope="module")
 def local_only(ended: Any) -> Any:
-    return ended("local_only", seconds=400)
+    return ended("local_only")
 
 
 def test_local_files_are_uploaded_for_the_driver_and_removed_at_the_end(local_only: Any, airflow: Any) -> None:

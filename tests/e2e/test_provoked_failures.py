@@ -19,9 +19,8 @@ import yaml
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from airflow_k8s_bigdata.runs import blocking
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
-SECONDS = 1000
 SECRET = "correct-horse-battery-staple"
 
 Act = Callable[[Api, dict[str, Any]], Awaitable[None]]
@@ -151,12 +150,12 @@ def provoked(airflow: Any, cluster: Any, ended: Any, expired: None) -> Any:
 
     blocking.run(prepare())
     with meanwhile(meddle()):
-        return ended("provoked", seconds=SECONDS)
+        return ended("provoked")
 
 
 @pytest.fixture(scope="module")
 def provoked_spark(ended: Any) -> Any:
-    return ended("provoked_spark", seconds=SECONDS)
+    return ended("provoked_spark")
 
 
 def message(run: Any, task_id: str) -> str:
@@ -187,7 +186,7 @@ def test_35_why_an_executor_failed_stands_in_the_task_log_in_its_own_words(provo
 
 @pytest.mark.parametrize(("dag_id", "task_id"), ELSEWHERE)
 def test_what_is_provoked_elsewhere_is_named_too(ended: Any, dag_id: str, task_id: str) -> None:
-    run = ended(dag_id, seconds=SECONDS)
+    run = ended(dag_id)
     assert named(run, task_id, ELSEWHERE[dag_id, task_id]), message(run, task_id)
 
 
@@ -286,7 +285,7 @@ def patient(airflow: Any, cluster: Any, ended: Any) -> Any:
 
     blocking.run(prepare())
     with meanwhile(meddle()):
-        return ended("patient", seconds=600)
+        return ended("patient")
 
 
 def refused(airflow: Any) -> None:
@@ -298,7 +297,7 @@ def refused(airflow: Any) -> None:
             return any("Queued: " in airflow.log_text("patient", run["dag_run_id"], task_id) for run in listed)
         return False
 
-    end = time.monotonic() + 400
+    end = time.monotonic() + 1000
     while not (said("sync_quota") and said("deferred_quota")):
         assert time.monotonic() < end, "no task met the quota"
         time.sleep(1)

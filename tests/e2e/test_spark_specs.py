@@ -26,7 +26,7 @@ from airflow_k8s_bigdata.workloads.spark import (
     Volume,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 PROGRAMS = Path(__file__).parent / "programs"
 SMALL = {

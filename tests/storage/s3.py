@@ -19,7 +19,7 @@ from demo.processes import Child, free_port
 
 BUCKET, MISSING_BUCKET, FORBIDDEN_BUCKET = "logs", "missing", "payroll"
 REGION = "us-east-1"
-SECONDS = 120
+SECONDS = 300
 PLACES = [f"arn:aws:s3:::{bucket}{objects}" for bucket in (BUCKET, MISSING_BUCKET) for objects in ("", "/*")]
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": PLACES}]}
 
@@ -54,7 +54,7 @@ class S3:
 
     def buckets(self) -> set[str]:
         """Those that can be seen in the server's own data."""
-        state = httpx.get(f"{self.address}/moto-api/data.json").json()
+        state = httpx.get(f"{self.address}/moto-api/data.json", timeout=SECONDS).json()
         return {bucket["name"] for bucket in state["s3"]["FakeBucket"]}
 
     def names(self, prefix: str = "") -> list[str]:
@@ -78,7 +78,7 @@ def serving(folder: Path) -> Iterator[S3]:
         iam.create_user(UserName="airflow")
         iam.put_user_policy(UserName="airflow", PolicyName="logs", PolicyDocument=json.dumps(POLICY))
         made = iam.create_access_key(UserName="airflow")["AccessKey"]
-        httpx.post(f"{found.address}/moto-api/reset-auth", content="0").raise_for_status()
+        httpx.post(f"{found.address}/moto-api/reset-auth", content="0", timeout=SECONDS).raise_for_status()
         yield S3(found.address, made["AccessKeyId"], made["SecretAccessKey"])
     finally:
         child.stop(1)

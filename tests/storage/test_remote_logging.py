@@ -12,18 +12,21 @@ from airflow_k8s_bigdata.objects import logmarks
 from demo.airflow import Airflow
 from tests.chaos import breaking
 from tests.chaos.conftest import QUICK
-from tests.chaos.runs_of_airflow import INSTANCE, TASK, Run, beginning
+from tests.chaos.runs_of_airflow import INSTANCE, TASK, Run, beginning, gates_of
+from tests.chaos.tiny import HELD
 from tests.chaos.waiting import wait_for
 from tests.postgres import Postgres
 from tests.shared_cluster import Cluster
 from tests.storage.s3 import BUCKET, S3
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 DAGS = Path(__file__).parents[1] / "chaos" / "dags"
 PREFIX = "airflow"
 LINES = 5000
-PRINTING = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; [ $((i % 100)) = 0 ] && sleep 1; done; exit 0"
+HOLD = f"[ $i = 2500 ] && {HELD}"
+PAUSE = "[ $((i % 100)) = 0 ] && sleep 1"
+PRINTING = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; {HOLD}; {PAUSE}; done; exit 0"
 PRINTED = [f"line {number}" for number in range(1, LINES + 1)]
 
 
@@ -40,6 +43,7 @@ def airflow(
         "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "store",
         "AIRFLOW_CONN_STORE": s3.connection(),
         "PYTHONPATH": str(Path(__file__).parents[2]),
+        "TEST_GATES": gates_of(folder),
         "TEST_NAMESPACE": cluster.namespace,
         "TEST_UPLOADS": f"s3://store@{BUCKET}/uploads",
         "TEST_IMAGE": "busybox",
@@ -62,7 +66,7 @@ def driver_lines(run: Run) -> list[str]:
 
 
 def until_lines(run: Run, count: int) -> None:
-    wait_for(lambda: len(driver_lines(run)) >= count, 180, lambda: f"{len(driver_lines(run))} lines", every=1)
+    wait_for(lambda: len(driver_lines(run)) >= count, state=lambda: f"{len(driver_lines(run))} lines", every=1)
 
 
 def move_to(s3: S3, airflow: Airflow, run: Run) -> None:
@@ -80,10 +84,12 @@ def runs(airflow: Airflow, cluster: Cluster, s3: S3) -> dict[str, Run]:
     made = {dag_id: begin(dag_id, PRINTING) for dag_id in ("sync", "deferred")}
     until_lines(made["sync"].running(), 200)
     made["sync"].signal_worker(signal.SIGTERM)
+    made["sync"].let_go()
     until_lines(made["deferred"].followed_by_trigger(), 500)
     breaking.kill(airflow, "triggerer")
     move_to(s3, airflow, made["deferred"])
     airflow.launch("triggerer")
+    made["deferred"].let_go()
     return made
 
 

@@ -1,6 +1,6 @@
 """A worker that archives the log of a tiny driver, as a process that a test may kill.
 
-Usage: python -m tests.storage.worker KUBECONFIG NAMESPACE IMAGE COMMAND FOLDER
+Usage: python -m tests.storage.worker KUBECONFIG NAMESPACE IMAGE COMMAND GATES FOLDER
 """
 
 from __future__ import annotations
@@ -54,5 +54,6 @@ async def run(kubeconfig: str, tiny: Tiny, folder: str, *, sink: Heard, drain_se
 
 
 if __name__ == "__main__":
-    kubeconfig_, namespace, image, command, folder_ = sys.argv[1:]
-    asyncio.run(run(kubeconfig_, Tiny(command, namespace=namespace, image=image), folder_, sink=Heard()))
+    kubeconfig_, namespace, image, command, gates, folder_ = sys.argv[1:]
+    tiny_ = Tiny(command, namespace=namespace, image=image, gates=gates)
+    asyncio.run(run(kubeconfig_, tiny_, folder_, sink=Heard()))

@@ -18,8 +18,10 @@ from tests.chaos.tiny import Tiny
 COMMAND = "{{ dag_run.conf['command'] }}"
 CONNECTION = "{{ dag_run.conf['by'] }}"
 NAMESPACE, IMAGE = os.environ["TEST_NAMESPACE"], os.environ["TEST_IMAGE"]
-TINY = Tiny(COMMAND, namespace=NAMESPACE, image=IMAGE)
-LIMIT = timedelta(seconds=45)
+GATES = os.environ["TEST_GATES"]
+TINY = Tiny(COMMAND, namespace=NAMESPACE, image=IMAGE, gates=GATES)
+LIMIT = timedelta(seconds=90)
+"""For drivers that never end: enough for a worker to create one, while as many workers start as there is room for."""
 MINUTES = timedelta(minutes=3)
 
 
@@ -62,7 +64,7 @@ dag("sync_fragile")
 dag("sync_once", retries=0)
 dag("sync_killed", retries=0, policy=RunPolicy(on_worker_stop=OnWorkerStop.KILL))
 dag("sync_limited", retries=0, execution_timeout=LIMIT)
-dag("sync_run_limited", retries=0, run_limit=timedelta(seconds=60))
+dag("sync_run_limited", retries=0, run_limit=timedelta(seconds=150))
 dag("deferred", deferrable=True)
 dag("deferred_deleted", retries=0, deferrable=True)
 dag("deferred_patient", retries=30, pause=6, deferrable=True)
@@ -75,4 +77,4 @@ dag(
     policy=RunPolicy(deadlines=Deadlines(starting=MINUTES, running=MINUTES)),
 )
 dag("deferred_limited", retries=0, deferrable=True, execution_timeout=LIMIT)
-dag("deferred_unimportable", deferrable=True, tiny=Unimportable(COMMAND, namespace=NAMESPACE, image=IMAGE))
+dag("deferred_unimportable", deferrable=True, tiny=Unimportable(COMMAND, namespace=NAMESPACE, image=IMAGE, gates=GATES))

@@ -18,6 +18,9 @@ SMALL = {
     "spark.kubernetes.driver.request.cores": "200m",
     "spark.kubernetes.executor.request.cores": "200m",
     "spark.ui.enabled": "false",
+    # Each executor has begun before the job ends, however long the last one takes to start.
+    "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+    "spark.scheduler.maxRegisteredResourcesWaitingTime": "600s",
 }
 
 

@@ -47,5 +47,5 @@ with DAG("local_only", schedule=None, catchup=False, max_active_tasks=2):
             ],
             do_xcom_push=True,
             deferrable=mode == "deferred",
-            startup_timeout_seconds=60,
+            startup_timeout_seconds=600,
         )

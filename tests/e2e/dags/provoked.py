@@ -69,7 +69,7 @@ AT_ONCE = {
     "image-command-missing": replace(shell(""), driver=Driver(service_account=ACCOUNT, memory="64m")),
     "init-container-failed": shell("true", **init("exit 3")),
     "killed-by-signal": shell('sh -c "kill -9 \\$\\$"; exit $?'),
-    "deadline-exceeded": shell(LONG, activeDeadlineSeconds=2),
+    "deadline-exceeded": shell(LONG, activeDeadlineSeconds=5),
     "disk-full": shell("dd if=/dev/zero of=/dev/full count=1 || exit 3"),
     "object-invalid": shell("true", tolerations=[{"key": "a", "operator": "Sometimes"}]),
     "admission-refused": shell("true", priorityClassName="nobody-made-this"),
@@ -108,8 +108,8 @@ QUEUED = {
 }
 RUNNING = {"executors-never-started": (shell(LONG), Deadlines(executors=timedelta(seconds=6)))}
 WAITING = {
-    **{name: (made, Deadlines(starting=timedelta(seconds=20))) for name, made in STARTING.items()},
-    **{name: (made, Deadlines(queued=timedelta(seconds=10))) for name, made in QUEUED.items()},
+    **{name: (made, Deadlines(starting=timedelta(seconds=30))) for name, made in STARTING.items()},
+    **{name: (made, Deadlines(queued=timedelta(seconds=20))) for name, made in QUEUED.items()},
     **RUNNING,
 }
 """Would wait for long, but for their limits."""
@@ -170,7 +170,7 @@ with DAG("patient", schedule=None, catchup=False, default_args={"retries": 0}):
         )
         SparkDriverOperator(
             task_id=f"{mode}_remade",
-            application=shell("true", terminationGracePeriodSeconds=1, **init("sleep 10")),
+            application=shell("true", terminationGracePeriodSeconds=1, **init("sleep 20")),
             deferrable=mode == "deferred",
         )
 
