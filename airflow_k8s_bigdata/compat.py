@@ -98,6 +98,15 @@ def triggers_are_killed() -> bool:
     return hasattr(BaseTrigger, "on_kill")
 
 
+def seconds_of_a_deferral() -> float:
+    """How long Airflow's scheduler may take to hear that the worker which deferred a task has ended.
+
+    The worker's supervisor can miss the end of its process, and then sees it when it looks again: that is after
+    `min_heartbeat_interval` in section `[workers]`. The rest is for what the machine and the scheduler do meanwhile.
+    """
+    return float(conf.getint("workers", "min_heartbeat_interval", fallback=5)) + 10.0
+
+
 def log_streams() -> int:
     """Option `log_streams` in section `[k8s_bigdata]`: how many logs one process streams at once from one cluster."""
     return int(conf.getint("k8s_bigdata", "log_streams", fallback=200))

@@ -193,8 +193,15 @@ class Airflow:
         """Unpause a DAG, start a run, and return the run's id. Waits until the DAG has been parsed."""
         children = list(self.children.values())
         wait_until(f"the parsing of DAG {dag_id}", lambda: self._unpause(dag_id), seconds=600, children=children)
-        body = {"logical_date": None, "conf": conf or {}}
-        return str(self.ask("POST", f"/dags/{dag_id}/dagRuns", body).json()["dag_run_id"])
+        run_id = f"manual__{secrets.token_hex(8)}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
+        try:
+            self.ask("POST", f"/dags/{dag_id}/dagRuns", body)
+        except httpx.HTTPStatusError as error:
+            # It was there already when the request was sent again.
+            if error.response.status_code != httpx.codes.CONFLICT:
+                raise
+        return run_id
 
     def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, Any] | None = None

@@ -42,10 +42,10 @@ class RunTrigger(BaseTrigger):
     :param logs: `Logs.to_json()`; None: the defaults.
     """
 
-    shortest = 10.0
+    shortest = compat.seconds_of_a_deferral()
     """Seconds that it lasts at least. Airflow's scheduler must have heard by then that the worker which deferred has
-    ended: if the task is queued or running again when it hears (4 s on a busy machine), it takes the news for a crash
-    and fails a task whose run went well (3.3.2, `SchedulerJobRunner.process_executor_events`)."""
+    ended: if the task is queued or running again when it hears (5 s have been seen), it takes the news for a crash and
+    fails a task whose run went well (3.3.2, `SchedulerJobRunner.process_executor_events`)."""
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 from airflow.models.trigger import Trigger
 from airflow.serialization.decoders import smart_decode_trigger_kwargs
 
+from airflow_k8s_bigdata import compat
 from airflow_k8s_bigdata.kube import sharing
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import INSTANCE as INSTANCE_LABEL
@@ -166,6 +167,14 @@ async def test_a_trigger_fires_no_sooner_than_airflow_can_have_heard_of_the_defe
     began = clock()
     assert [event async for event in one.run()]
     assert clock() - began >= 1.0
+
+
+@pytest.mark.parametrize(("looks", "seconds"), [("5", 15.0), ("60", 70.0)])
+def test_airflow_hears_of_a_deferral_when_the_worker_s_supervisor_has_looked(
+    looks: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", looks)
+    assert compat.seconds_of_a_deferral() == seconds
 
 
 async def test_an_ended_trigger_leaves_nothing_open(server: PodServer) -> None:

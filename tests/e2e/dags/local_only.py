@@ -43,7 +43,8 @@ with DAG("local_only", schedule=None, catchup=False, max_active_tasks=2):
             cmds=[
                 "sh",
                 "-c",
-                "echo hello from the pod; mkdir -p /airflow/xcom; echo '[1, 2]' > /airflow/xcom/return.json",
+                # Airflow 3.3.2 fails a deferred task that is over before the scheduler has heard of its deferral.
+                "echo hello from the pod; mkdir -p /airflow/xcom; echo '[1, 2]' > /airflow/xcom/return.json; sleep 15",
             ],
             do_xcom_push=True,
             deferrable=mode == "deferred",
