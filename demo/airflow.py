@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import tenacity
 
 from demo.processes import Child, free_port, wait_until
 
@@ -207,17 +208,19 @@ class Airflow:
         self, method: str, path: str, body: Mapping[str, Any] | None = None, params: Mapping[str, Any] | None = None
     ) -> httpx.Response:
         """A request below /api/v2, sent again while SQLite is locked. Raises httpx.HTTPError."""
-        for last in (*[False] * 19, True):
-            try:
-                answer = self.client.request(method, path, json=body, params=params)
-            except httpx.TransportError:
-                if last or method != "GET":
-                    raise
-            else:
-                if last or answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR:
-                    return answer.raise_for_status()
-            time.sleep(0.5)
-        raise AssertionError("the last answer is returned")
+
+        def passes(error: BaseException) -> bool:
+            if isinstance(error, httpx.HTTPStatusError):
+                return error.response.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+            return method == "GET" and isinstance(error, httpx.TransportError)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(passes),
+            stop=tenacity.stop_after_attempt(20),
+            wait=tenacity.wait_fixed(0.5),
+            reraise=True,
+        )
+        return retrying(lambda: self.client.request(method, path, json=body, params=params).raise_for_status())
 
     def _unpause(self, dag_id: str) -> bool:
         return self.client.patch(f"/dags/{dag_id}", json={"is_paused": False}).is_success

@@ -19,16 +19,14 @@ from airflow_k8s_bigdata.workloads.base import LogSource
 from demo.airflow import Airflow
 from tests.chaos import breaking
 from tests.chaos.runs_of_airflow import TASK, Begin, Run
-from tests.chaos.tiny import HELD, PASSWORD
+from tests.chaos.tiny import HELD, PASSWORD, printing
 from tests.chaos.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600), pytest.mark.usefixtures("alone")]
 
 LINES = 2400
-HOLD = f"[ $i = 1800 ] && {HELD}"
-PAUSE = "[ $((i % 200)) = 0 ] && sleep 1"
-PRINTING = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; {HOLD}; {PAUSE}; done; exit 0"
-SLOWLY = PRINTING.replace("sleep 1", "sleep 3")
+PRINTING = printing(LINES, every=200, held_at=1800)
+SLOWLY = printing(LINES, every=200, held_at=1800, seconds=3)
 COLLECTED = {"driver": "long-gone", "source": "archive", "lines": 3, "gaps": []}
 PRINTED = [f"line {number}" for number in range(1, LINES + 1)]
 

@@ -24,6 +24,12 @@ HELD = "until [ -e /gates/$GATE ]; do sleep 0.5; done"
 """What a driver stands at until a test opens the gate: `sleep` knows nothing of how long the test takes."""
 
 
+def printing(lines: int, *, every: int, held_at: int, seconds: int = 1) -> str:
+    """A driver that prints lines, sleeps after so many of them, and waits at the gate behind one."""
+    hold, pause = f"[ $i = {held_at} ] && {HELD}", f"[ $((i % {every})) = 0 ] && sleep {seconds}"
+    return f"i=0; while [ $i -lt {lines} ]; do i=$((i+1)); echo line $i; {hold}; {pause}; done; exit 0"
+
+
 @dataclass(frozen=True)
 class Tiny:
     """One shell command as a driver.

@@ -18,7 +18,7 @@ from airflow_k8s_bigdata.cli import main
 from airflow_k8s_bigdata.hooks.archives import ObjectStore
 from airflow_k8s_bigdata.objects.archives import INDEX
 from airflow_k8s_bigdata.runs.outcome import State
-from tests.chaos.tiny import HELD, Tiny
+from tests.chaos.tiny import Tiny, printing
 from tests.shared_cluster import Cluster
 from tests.storage.s3 import BUCKET, S3
 from tests.storage.worker import Heard, run
@@ -26,9 +26,7 @@ from tests.storage.worker import Heard, run
 pytestmark = pytest.mark.timeout(1800)
 
 LINES = 40_000
-HOLD = f"[ $i = {LINES // 2} ] && {HELD.replace('$GATE', 'gate')}"
-PAUSE = "[ $((i % 4000)) = 0 ] && sleep 1"
-PRINTING = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; {HOLD}; {PAUSE}; done; exit 0"
+PRINTING = printing(LINES, every=4000, held_at=LINES // 2).replace("$GATE", "gate")
 PRINTED = "".join(f"line {number}\n" for number in range(1, LINES + 1))
 SECONDS = 600
 

@@ -13,7 +13,7 @@ from demo.airflow import Airflow
 from tests.chaos import breaking
 from tests.chaos.conftest import QUICK
 from tests.chaos.runs_of_airflow import INSTANCE, TASK, Run, beginning, gates_of
-from tests.chaos.tiny import HELD
+from tests.chaos.tiny import printing
 from tests.chaos.waiting import wait_for
 from tests.postgres import Postgres
 from tests.shared_cluster import Cluster
@@ -24,9 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 DAGS = Path(__file__).parents[1] / "chaos" / "dags"
 PREFIX = "airflow"
 LINES = 5000
-HOLD = f"[ $i = 2500 ] && {HELD}"
-PAUSE = "[ $((i % 100)) = 0 ] && sleep 1"
-PRINTING = f"i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; {HOLD}; {PAUSE}; done; exit 0"
+PRINTING = printing(LINES, every=100, held_at=2500)
 PRINTED = [f"line {number}" for number in range(1, LINES + 1)]
 
 
