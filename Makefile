@@ -1,6 +1,6 @@
 # make demo   sets everything up and runs the example DAG with real Airflow and real Spark; KEEP=1 leaves it running
 # make test   sets everything up and runs all checks and tests
-.PHONY: demo test lint setup lock picture test-cluster chaos fuzz
+.PHONY: demo test unit lint setup lock picture test-cluster chaos fuzz
 
 demo: setup
 	@.venv/bin/python -m demo $(if $(KEEP),--keep)
@@ -8,6 +8,10 @@ demo: setup
 test: setup lint
 	@scripts/setup --all-sparks
 	@.venv/bin/python -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder $(PYTEST)
+
+# Every decision's fast tests: no JVM, no Airflow process, no localkube
+unit: setup
+	@.venv/bin/python -m pytest -q -n 2 --dist worksteal -m "not real and not e2e and not slow" $(PYTEST)
 
 lint: setup
 	@.venv/bin/ruff check .
