@@ -31,8 +31,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
     return Together(config, log)
 
 
+REAL_ROOMS = frozenset({"chaos", "e2e", "localkube", "preflight", "storage"})
+"""Folders whose tests run against localkube, servers' processes or Airflow's."""
+
+REAL_FIXTURES = frozenset({"cluster", "postgres", "jvm"})
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those begin: they take longest."""
+    """Tests with Airflow begin, as they take longest; those that start more than Python's own loop are marked so."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if item.path.parent.name in REAL_ROOMS or not REAL_FIXTURES.isdisjoint(fixtures):
+            item.add_marker("real")
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 

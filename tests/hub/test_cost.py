@@ -25,7 +25,8 @@ LATE = (
 )
 SOON = 30.0
 """Seconds; 0.1 are usual, 2 are promised, and the machine that tests this may be busy with other things for seconds."""
-pytestmark = pytest.mark.timeout(1500)  # 5000 pods are made and removed, in 40 s where there is nothing else to do
+# 5000 pods are made and removed, in 40 s where there is nothing else to do
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.real]
 IMPORTED = "import sys, airflow.sdk; base = set(sys.modules); import {module}; print(*(set(sys.modules) - base))"
 
 

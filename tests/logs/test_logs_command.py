@@ -19,6 +19,7 @@ from airflow_k8s_bigdata.runs.archive import Archive
 from airflow_k8s_bigdata.workloads.base import LogSource
 from tests.localkube.api_support import running_localkube
 
+pytestmark = pytest.mark.real
 NAMESPACE = "etl"
 DRIVER = "printf 'caf\\351 %s\\n' $DB_PASSWORD; seq 1 20000; sleep 3; printf last"
 PRINTED = b"caf\xe9 ***\n" + b"".join(b"%d\n" % number for number in range(1, 20001)) + b"last"

@@ -17,6 +17,7 @@ from airflow_k8s_bigdata.kube.watching import Changed, Listed, keep
 from airflow_k8s_bigdata.objects.loglines import Cursor
 from tests.localkube.api_support import LocalKube, running_localkube
 
+pytestmark = pytest.mark.real
 NAMESPACE = "etl"
 LONG = 240.0
 """Seconds after which what a test waits for will not come."""

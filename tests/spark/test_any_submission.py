@@ -22,7 +22,7 @@ from tests.spark import spark_oracle as oracle
 from tests.spark.any_submission import AnySubmission, any_submission
 from tests.spark.submitting import SparkSubmit, spark_submit
 
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.real]
 
 SPARKS = Path(__file__).parents[2] / ".sparks"
 JARS = {
