@@ -1,6 +1,6 @@
 # make demo   sets everything up and runs the example DAG with real Airflow and real Spark; KEEP=1 leaves it running
 # make test   sets everything up and runs all checks and tests
-.PHONY: demo test unit lint setup lock picture test-cluster chaos fuzz
+.PHONY: demo test unit mutants lint setup lock picture test-cluster chaos fuzz
 
 demo: setup
 	@.venv/bin/python -m demo $(if $(KEEP),--keep)
@@ -31,6 +31,10 @@ test-cluster: setup
 chaos: setup
 	@.venv/bin/python -m pytest -q -m "slow or not slow" $(PYTEST) tests/chaos
 
+# Lines that decide, changed one at a time: which changes does no unit test notice? MODULES="runs/flow.py" for some
+mutants: setup
+	@.venv/bin/python -m tests.mutants $(MODULES)
+
 # Command lines at random, each given to a real spark-submit of three Spark versions too: about half an hour
 fuzz: setup
 	@scripts/setup --all-sparks
@@ -40,7 +44,7 @@ fuzz: setup
 picture: setup
 	@.venv/bin/python -m demo.picture
 
-# Renews the locked versions from pyproject.toml
+# Brings the lock up to pyproject.toml; UPGRADE=--upgrade renews every version
 lock:
-	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE) \
 	  --extra local --extra dev pyproject.toml -o requirements/dev.lock
