@@ -1,6 +1,6 @@
 # make demo   sets everything up and runs the example DAG with real Airflow and real Spark; KEEP=1 leaves it running
 # make test   sets everything up and runs all checks and tests
-.PHONY: demo test unit mutants lint setup lock picture test-cluster chaos fuzz
+.PHONY: demo test unit mutants compat lint setup lock picture test-cluster chaos fuzz
 
 demo: setup
 	@.venv/bin/python -m demo $(if $(KEEP),--keep)
@@ -34,6 +34,10 @@ chaos: setup
 # Lines that decide, changed one at a time: which changes does no unit test notice? MODULES="runs/flow.py" for some
 mutants: setup
 	@.venv/bin/python -m tests.mutants $(MODULES)
+
+# Every Airflow, Kubernetes provider and Python that the metadata promises, each in an environment of its own
+compat: setup
+	@.venv/bin/python -m tests.compat $(ROWS)
 
 # Command lines at random, each given to a real spark-submit of three Spark versions too: about half an hour
 fuzz: setup

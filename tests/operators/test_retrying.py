@@ -6,15 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.definitions.retry_policy import RetryAction
-from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata import compat, errors
+from airflow_k8s_bigdata.compat import AirflowFailException
 from airflow_k8s_bigdata.objects.categories import CATEGORIES
 from airflow_k8s_bigdata.operators import retrying
 from airflow_k8s_bigdata.operators.retrying import BigDataRetryPolicy, failure
 from airflow_k8s_bigdata.operators.spark import SparkDriverOperator
 from airflow_k8s_bigdata.workloads.spark import SparkApplication
+
+if compat.HAS_RETRY_POLICIES:
+    from airflow.sdk.definitions.retry_policy import RetryAction
+
+with_policies = pytest.mark.skipif(not compat.HAS_RETRY_POLICIES, reason="Airflow has retry policies from 3.3 on")
 
 FORBIDDEN = errors.from_status(403, {"message": 'User "a" cannot create resource "pods"'}, action="create Pod etl/a")
 DOWN = errors.Unreachable("no answer: refused", action="list Pod in etl at https://cluster.example")
@@ -80,6 +84,7 @@ def decision(error: BaseException, *, tries: int = 1, context: Any = None, **opt
     return BigDataRetryPolicy(**options).evaluate(error, tries, 5, context)
 
 
+@with_policies
 def test_the_cluster_s_faults_are_retried_soon_and_then_later_and_later() -> None:
     delays = [decision(DOWN, tries=tries).retry_delay.total_seconds() for tries in (1, 2, 3, 9)]
     assert delays == [30, 60, 120, 600]
@@ -90,6 +95,7 @@ def test_a_shorter_delay_of_the_task_wins() -> None:
     assert decision(DOWN, context={"task": task}).retry_delay == timedelta(seconds=1)
 
 
+@with_policies
 def test_the_job_s_failures_wait_for_the_task_s_own_delay() -> None:
     found = decision(run_failed("app-raised"))
     assert (found.action, found.retry_delay) == (RetryAction.RETRY, None)
@@ -103,6 +109,7 @@ def test_what_a_retry_would_only_repeat_is_failed_with_a_reason() -> None:
     )
 
 
+@with_policies
 def test_other_people_s_errors_are_left_to_airflow() -> None:
     assert decision(ValueError("mine")).action is RetryAction.DEFAULT
 
@@ -113,6 +120,7 @@ def test_an_operator_has_the_policy_unless_its_author_names_another() -> None:
     assert operator(retry_policy=own).retry_policy is own
 
 
+@with_policies
 def test_the_policy_of_the_author_is_asked_about_every_failure() -> None:
     raised = operator(retry_policy=BigDataRetryPolicy())._failure(run_failed("driver-oom-killed"))
     assert isinstance(raised, errors.RunFailed)

@@ -1,0 +1,72 @@
+"""Three ways of a run, in this interpreter's own Airflow: one that waits, one that defers, two that are killed.
+
+Started by `python -m tests.compat` with the interpreter of each environment. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from demo.airflow import Airflow
+
+DAG = "three_ways"
+SECONDS = 900.0
+
+
+def until(what: str, holds: Callable[[], Any]) -> Any:
+    """Wait until something holds. Raises RuntimeError after `SECONDS`."""
+    end = time.monotonic() + SECONDS
+    while not (found := holds()):
+        if time.monotonic() > end:
+            raise RuntimeError(f"{what}: not within {SECONDS:.0f} s")
+        time.sleep(1)
+    return found
+
+
+def run(airflow: Airflow) -> Mapping[str, Any]:
+    """States, results and last log lines of the four tasks."""
+    run_id = airflow.trigger(DAG)
+
+    def states() -> dict[str, str]:
+        return {name: str(task["state"]) for name, task in airflow.task_instances(DAG, run_id).items()}
+
+    def is_up(task: str) -> bool:
+        alive = states()[task] in ("running", "deferred", "failed")
+        return alive and "driver running" in airflow.log_text(DAG, run_id, task)
+
+    for task in ("waits", "defers"):
+        until(f"the end of {task}", lambda task=task: states()[task] in ("success", "failed"))
+    for task in ("killed_while_it_waits", "killed_while_deferred"):
+        until(f"the driver of {task}", lambda task=task: is_up(task))
+        airflow.ask("PATCH", f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task}", {"new_state": "failed"})
+    airflow.wait(DAG, run_id, seconds=SECONDS)
+    results = {task: airflow.xcom(DAG, run_id, task) for task in ("waits", "defers") if states()[task] == "success"}
+    said = {task: "Pi is roughly" in airflow.log_text(DAG, run_id, task) for task in ("waits", "defers")}
+    return {"states": states(), "results": results, "said": said}
+
+
+def main() -> None:
+    """Run against the cluster of a kubeconfig."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True, help="for Airflow's own files")
+    parser.add_argument("--image", required=True)
+    given = parser.parse_args()
+    airflow = Airflow(
+        given.folder,
+        dags=Path(__file__).parent / "dags",
+        kubeconfig=given.kubeconfig,
+        namespace="spark",
+        extra_env={"TEST_IMAGE": given.image},
+    )
+    with airflow.running():
+        print(json.dumps(run(airflow)))
+
+
+if __name__ == "__main__":
+    main()
