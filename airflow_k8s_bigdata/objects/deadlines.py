@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Self
 
+from airflow_k8s_bigdata.objects import durations
 from airflow_k8s_bigdata.objects.stored import known
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Limits of a run's phases, measured on the pods' own timestamps. None: no limit.
+    """Limits of a run's phases, measured on the pods' own timestamps: seconds or a timedelta each. None: no limit.
 
     :param queued: from the driver pod's creation until it has a node (gang scheduling, capacity); and, before that and
         measured by itself, from the first refusal for a full quota until the pod is created.
@@ -30,6 +31,22 @@ class Deadlines:
     running: timedelta | None = None
     stopped: timedelta | None = None
     drain: timedelta = timedelta(seconds=30)
+
+    def __post_init__(self) -> None:
+        """Turn seconds into timedeltas."""
+        for field in fields(self):
+            object.__setattr__(self, field.name, durations.of(getattr(self, field.name)))
+
+    def checked(self, field: str = "deadlines") -> Self:
+        """The same, its values validated. Raises SpecError.
+
+        :param field: where the author wrote them.
+        """
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value is not None or one.name == "drain":
+                durations.checked(value, f"{field}.{one.name}")
+        return self
 
     def to_json(self) -> dict[str, float | None]:
         """Seconds, None for no limit."""
