@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects import diagnosis as diagnoses
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
 from airflow_k8s_bigdata.objects.stored import known
@@ -98,7 +99,7 @@ def failure_text(outcome: Outcome) -> str:
     end = f"driver {outcome.driver} {outcome.state}"
     code = f" (exit code {outcome.exit_code})" if outcome.exit_code is not None else ""
     if outcome.diagnosis is not None:
-        lines = [f"{end}{code}", *diagnoses.summary_lines(outcome.diagnosis)]
+        lines = [f"{end}{code}", *diagnoses.summary_lines(outcome.diagnosis, (*outcome.log_tail, *outcome.traceback))]
     else:
         lines = [f"{end}: {outcome.message}{code}"]
     if outcome.traceback and "\n".join(outcome.traceback) not in "\n".join(outcome.log_tail):
@@ -107,3 +108,19 @@ def failure_text(outcome: Outcome) -> str:
     if outcome.log_tail:
         lines += ["The driver's last lines:", *outcome.log_tail]
     return "\n".join(lines)
+
+
+def failed(outcome: Outcome) -> errors.RunFailed:
+    """The exception of a run that did not succeed, with all that is known of it."""
+    found = outcome.diagnosis
+    return errors.RunFailed(
+        failure_text(outcome),
+        category=found.category if found else str(outcome.state),
+        exit_code=outcome.exit_code,
+        fault=str(found.fault) if found else "",
+        summary=found.summary if found else outcome.message,
+        advice=found.advice if found else "",
+        driver=outcome.driver,
+        application_id=outcome.application_id,
+        log_tail=outcome.log_tail,
+    )
