@@ -200,9 +200,10 @@ async def test_a_token_that_is_about_to_expire_is_renewed_before_it_is_used(serv
     assert server.requests["GET pods"] == 3
 
 
-def client_certificate() -> tuple[bytes, bytes]:
+def client_certificate(whose: str) -> tuple[bytes, bytes]:
     """A new self-signed certificate, and its key."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "etl")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, whose)])
     now = datetime.now(UTC)
     building = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     building = building.serial_number(x509.random_serial_number())
@@ -214,7 +215,7 @@ def client_certificate() -> tuple[bytes, bytes]:
 
 
 async def test_a_client_certificate_that_was_renewed_is_shown_to_the_server(tmp_path: Path) -> None:
-    pairs = [client_certificate(), client_certificate()]
+    pairs = [client_certificate("one"), client_certificate("two")]
     shown: list[bytes] = []
 
     async def answer(request: web.Request) -> web.Response:

@@ -186,7 +186,8 @@ def test_no_kubernetes_client_is_imported(stated: Callable[..., Any], material: 
     for user in users:
         (material / user).write_text(yaml.safe_dump(stated(CLUSTERS["ca data"], USERS[user])))
     code = (
-        "import asyncio, sys; from airflow_k8s_bigdata.kube.api import Api; from airflow_k8s_bigdata.hooks import kube\n"
+        "import asyncio, sys; from airflow_k8s_bigdata.kube.api import Api\n"
+        "from airflow_k8s_bigdata.hooks import kube\n"
         "async def main(path):\n"
         "    async with Api(kube.Cluster('tests', {'kube_config_path': path}).access()): pass\n"
         "for path in sys.argv[1:]: asyncio.run(main(path))\n"
