@@ -181,6 +181,7 @@ class _Course:
         self._failures = 0
         self._troubled = False
         self._degraded = False
+        self._renewed = False
         self._began = self._clock()
         self._open = False
         self.version: str | None = None
@@ -195,7 +196,7 @@ class _Course:
     def opened(self, version: str | None) -> bool:
         """A stream was opened (None) or got as far as a version. Returns whether that ended some trouble."""
         if version is None:
-            self._began, self._open = self._clock(), True
+            self._began, self._open, self._renewed = self._clock(), True, False
             return False  # it may break at once; the first bookmark comes within a minute or so
         self.version, self._failures = version, 0
         recovered, self._troubled = self._troubled, False
@@ -210,6 +211,9 @@ class _Course:
             raise error
         if isinstance(error, errors.Gone):
             self.version = None  # out of the server's history: normal after a long silence
+            return None
+        if isinstance(error, errors.Unauthorized) and not self._renewed:
+            self._open, self._renewed = False, True  # tokens expire; the next try has a new one
             return None
         if self.version is not None and isinstance(error, errors.Forbidden):
             self.version, self.polls = None, self._patience.lists

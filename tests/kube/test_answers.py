@@ -134,9 +134,7 @@ async def test_a_page_of_a_proxy_that_is_gone_at_the_next_try_costs_nothing(serv
     assert await api.create(POD) == POD
 
 
-async def test_an_answer_that_is_too_large_is_not_kept(
-    server: Odd, api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_answer_that_is_too_large_is_not_kept(server: Odd, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "LARGEST", 1 << 20)
     server.headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     server.body = gzip.compress(b" " * (8 << 20))
