@@ -92,7 +92,7 @@ class Log:
         for part in log.parts:
             if not 0 <= part.size <= LARGEST_PART:
                 raise ValueError(f"part {part.name} has a size of {part.size} bytes")
-        return log
+        return replace(log, cursor=Cursor.from_json(asdict(log.cursor)))
 
 
 @dataclass(frozen=True, slots=True)

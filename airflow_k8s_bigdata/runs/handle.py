@@ -42,6 +42,6 @@ class Handle:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: object) -> Self:
         """The inverse of `to_json`. Raises ValueError for any other shape."""
         return converted(cls, data)

@@ -69,7 +69,7 @@ class Outcome:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: object) -> Self:
         """The inverse of `to_json`. Raises ValueError for any other shape."""
         return converted(cls, data)
 

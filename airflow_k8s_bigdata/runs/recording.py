@@ -85,7 +85,7 @@ class Record:
         return {"handle": self.handle.to_json(), "outcome": self.outcome.to_json()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: object) -> Self:
         """The inverse of `to_json`. Raises ValueError for any other shape."""
         return converted(cls, data)
 
