@@ -140,8 +140,9 @@ def from_status(
     """The error for an HTTP answer: `body` is the decoded Status object, or text from something before the API."""
     if isinstance(body, str):
         body = {"message": body.strip()[:512]}
-    message = str(body.get("message") or "no message")[:2048]
-    reason, details = str(body.get("reason") or ""), body.get("details")
+    said, why, details = body.get("message"), body.get("reason"), body.get("details")
+    message = (said if isinstance(said, str) and said else "no message")[:2048]
+    reason, details = why if isinstance(why, str) else "", details if isinstance(details, Mapping) else None
     kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else ClusterError)
     if status == 409 and reason == "AlreadyExists":
         kind = AlreadyExists

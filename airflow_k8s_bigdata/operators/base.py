@@ -236,8 +236,11 @@ class WorkloadOperator(compat.BaseOperator):
         if "error" in event:
             self.log.warning("the trigger could not follow the run, so this worker does: %s", event["error"])
             return self._run(context, deferrable=False)
-        self._handle = Handle.from_json(event["handle"])
-        outcome = Outcome.from_json(event["outcome"])
+        try:
+            self._handle, outcome = Handle.from_json(event.get("handle")), Outcome.from_json(event.get("outcome"))
+        except ValueError as error:
+            self.log.warning("the trigger told what this release can't read, so this worker follows the run: %s", error)
+            return self._run(context, deferrable=False)
         if self._is_made_again(outcome):
             return self._run(context, deferrable=True)
         return self._conclude(context, outcome)

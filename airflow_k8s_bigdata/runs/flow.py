@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.kube import watching
+from airflow_k8s_bigdata.kube import answers, watching
 from airflow_k8s_bigdata.kube.api import Api, Object, Sleep
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
@@ -83,7 +83,10 @@ async def launch(
                 manifests = workload.manifests(made)
                 create = functools.partial(creation.create, api, manifests, made)
                 limit = policy.deadlines.queued
-                created = await (queueing.through(create, limit=limit, sink=sink, now=api.now) if queue else create())
+                with answers.warnings_told_to(lambda text: sink.note(logging.WARNING, f"Kubernetes warns: {text}")):
+                    created = await (
+                        queueing.through(create, limit=limit, sink=sink, now=api.now) if queue else create()
+                    )
                 if created is not None:
                     await _give_way(api, created, identity)
                     return _said(_handle(created, identity), "created", sink)

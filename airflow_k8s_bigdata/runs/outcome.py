@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects import diagnosis as diagnoses
-from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
-from airflow_k8s_bigdata.objects.stored import known
+from airflow_k8s_bigdata.objects.diagnosis import Diagnosis
+from airflow_k8s_bigdata.objects.stored import converted
 from airflow_k8s_bigdata.workloads.base import Team
 
 
@@ -70,16 +70,9 @@ class Outcome:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        diagnosis = data.get("diagnosis")
-        if diagnosis is not None:
-            fault, evidence = Fault(diagnosis["fault"]), tuple(diagnosis["evidence"])
-            diagnosis = Diagnosis(**{**known(Diagnosis, diagnosis), "fault": fault, "evidence": evidence})
-        team = Team(**known(Team, data["team"])) if data.get("team") else None
-        lines = {name: tuple(data.get(name) or ()) for name in _LINES}
-        nouns = {"state": State(data["state"]), "diagnosis": diagnosis, "team": team}
-        return cls(**{**known(cls, data), **lines, **nouns})
+    def from_json(cls, data: object) -> Self:
+        """The inverse of `to_json`. Raises ValueError for any other shape."""
+        return converted(cls, data)
 
     def summary(self) -> dict[str, Any]:
         """What the task returns as XCom: plain values for the tasks that come after."""

@@ -94,7 +94,17 @@ class RunPolicy:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; what an older release did not write has its default."""
+        """The inverse of `to_json`; what an older release did not write has its default.
+
+        :raises ValueError: for any other shape.
+        """
+        try:
+            return cls._read(data)
+        except (AttributeError, TypeError, OverflowError) as error:
+            raise ValueError(f"not a stored RunPolicy: {error}") from error
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Self:
         ttl = data.get("ttl")
         nouns = {
             "cleanup": Cleanup(data.get("cleanup", Cleanup.KEEP_FAILED)),

@@ -50,7 +50,7 @@ class Stored:
 class PodServer:
     """The objects of one namespace. `requests` counts by method, plural and whether it is a watch.
 
-    `resumed_from` is the resource version that the last watch asked for.
+    `resumed_from` is the resource version that the last watch asked for, `query` all that the last request did.
     """
 
     def __init__(self) -> None:
@@ -58,6 +58,7 @@ class PodServer:
         self.faults: list[Refuse] = []
         self.oldest = 0
         self.resumed_from = 0
+        self.query: dict[str, str] = {}
         self.silent = False
         self.hangs_up = False
         self.token: str | None = None
@@ -137,6 +138,7 @@ class PodServer:
         """Serve one request for a collection or an object."""
         plural, watch = request.match_info["plural"], "watch" in request.query
         self.requests[f"{request.method} {plural}{' watch' if watch else ''}"] += 1
+        self.query = dict(request.query)
         self._move()
         if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
             return _status(401, "Unauthorized")
