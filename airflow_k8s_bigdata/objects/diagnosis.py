@@ -64,7 +64,7 @@ def one_line(text: str, length: int) -> str:
 
 
 def readable(text: str) -> str:
-    """As much of a text as is looked at, from both ends; words that would be cut in two are left out, as secrets are."""
+    """As much of a text as is looked at, from both ends. A word cut in two is left out: it may be secret."""
     if len(text) <= READ_LENGTH:
         return text
     half = READ_LENGTH // 2
@@ -90,4 +90,14 @@ def as_markdown() -> str:
     return "\n".join([*head, *rows]) + "\n"
 
 
-__all__ = ["CATEGORIES", "Category", "Diagnosis", "Fault", "as_markdown", "diagnose", "one_line", "readable", "summary_lines"]
+__all__ = [
+    "CATEGORIES",
+    "Category",
+    "Diagnosis",
+    "Fault",
+    "as_markdown",
+    "diagnose",
+    "one_line",
+    "readable",
+    "summary_lines",
+]

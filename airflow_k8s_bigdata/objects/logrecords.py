@@ -71,8 +71,8 @@ _COLOUR = re.compile(r"\x1b\[[\d;]*[A-Za-z]")
 # Spark's own layout, or a logger named as Java's classes are, after the level: `WARN  Listeners:41 - `.
 _OF_THE_JVM = re.compile(
     r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d "
-    r"|.{0,120}?\b(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL|SEVERE)\b\]?[ \t:]+(?:\[[^\]]{0,80}\][ \t]*)?(?:[a-z][\w$]*\.)*[A-Z][\w$]*[a-z]"
-    r"[\w$]*(?::\d+)?\s?(?:\[|-|:)"
+    r"|.{0,120}?\b(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL|SEVERE)\b\]?[ \t:]+(?:\[[^\]]{0,80}\][ \t]*)?"
+    r"(?:[a-z][\w$]*\.)*[A-Z][\w$]*[a-z][\w$]*(?::\d+)?\s?(?:\[|-|:)"
 )
 
 
@@ -215,7 +215,11 @@ def _traced(record: Record) -> bool:
 def _in_frames(record: Record) -> bool:
     """Whether its last line is one of a Python traceback before the exception's own."""
     last = next((line for line in reversed(record.lines) if line.strip()), "")
-    return bool(TRACEBACK.match(last) or (last[:1].isspace() and not JAVA_FRAME.match(last)) or last.endswith("Traceback (most recent call last):"))
+    return bool(
+        TRACEBACK.match(last)
+        or (last[:1].isspace() and not JAVA_FRAME.match(last))
+        or last.endswith("Traceback (most recent call last):")
+    )
 
 
 def _expects_error(record: Record) -> bool:
@@ -227,7 +231,16 @@ def _expects_error(record: Record) -> bool:
 
 _LEVEL_KEYS = ("level", "levelname", "severity", "log.level", "log_level", "lvl")
 _MESSAGE_KEYS = ("msg", "message", "event", "@message", "textPayload")
-_TRACE_KEYS = ("exc_info", "stack_trace", "stacktrace", "exception", "error.stack_trace", "throwable", "thrown", "traceback")
+_TRACE_KEYS = (
+    "exc_info",
+    "stack_trace",
+    "stacktrace",
+    "exception",
+    "error.stack_trace",
+    "throwable",
+    "thrown",
+    "traceback",
+)
 
 
 def _logged_json(line: str) -> Record | None:
@@ -253,7 +266,10 @@ def _trace(found: object) -> list[str]:
         return found.splitlines()
     if not isinstance(found, dict):
         return []
-    kind, text = (next((found[key] for key in keys if found.get(key)), "") for keys in (("class", "exception_class", "name"), ("msg", "message", "exception_message")))
+    kind, text = (
+        next((found[key] for key in keys if found.get(key)), "")
+        for keys in (("class", "exception_class", "name"), ("msg", "message", "exception_message"))
+    )
     more = found.get("stacktrace") or found.get("cause") or ""
     return [f"{kind}: {text}" if text else str(kind), *(_trace(more) if isinstance(more, str | dict) else [])]
 

@@ -46,7 +46,7 @@ def refused(error: errors.ClusterError, *, secrets: Iterable[str] = ()) -> Diagn
     rule = _RULE.search(message)
     summary = rule[0] if rule and category in _BY_RULE else message
     where = f"{error.action}: " if error.action else ""
-    evidence = (f"HTTP {error.status} {error.reason}: {message}",) if error.status else (message,)
+    evidence: tuple[str, ...] = (f"HTTP {error.status} {error.reason}: {message}",) if error.status else (message,)
     if len(f"{where}{summary}") > SUMMARY_LENGTH:
         evidence = (*evidence, *_items(summary))
         summary = _folded(summary)

@@ -10,7 +10,8 @@ from typing import Any
 from airflow_k8s_bigdata.objects import quantities
 
 REFUSED = re.compile(
-    r"exceeded quota: (?P<name>[^,\s]+), requested: (?P<asked>\S+), used: (?P<used>\S+), limited: (?P<hard>[^\s.;]\S*?)(?=[.;]?(?:\s|$))"
+    r"exceeded quota: (?P<name>[^,\s]+), requested: (?P<asked>\S+), used: (?P<used>\S+), "
+    r"limited: (?P<hard>[^\s.;]\S*?)(?=[.;]?(?:\s|$))"
 )
 """The API's words about a quota that has no room."""
 
@@ -97,7 +98,7 @@ def over(quota: Object, asked: Mapping[str, Decimal]) -> str:
 
 
 def too_small(refusal: str) -> str:
-    """What is asked of a quota beyond its whole limit, from the API's refusal: waiting is pointless; "" if it is not."""
+    """What is asked of a quota beyond its whole limit, in the API's words: waiting is pointless; "" if not."""
     found = REFUSED.search(refusal)
     if found is None:
         return ""

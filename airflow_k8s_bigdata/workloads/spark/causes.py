@@ -138,13 +138,11 @@ def _no_status(ended: Ended) -> Found:
 
 
 def _signalled(ended: Ended) -> Found:
-    """A process that a signal ended was ended by no exception, unless its heap was exhausted and that was to kill it."""
+    """A process that a signal ended was ended by no exception, but that it may have had no heap left."""
     code = ended.main.exit_code if ended.main is not None else None
     if code not in _SIGNALS:
         return None
-    return driverlog.said(ended.ending, (driverlog.HEAP,)) or Trouble(
-        "killed-by-signal", f"killed by {_SIGNALS[code]}"
-    )
+    return driverlog.said(ended.ending, (driverlog.HEAP,)) or Trouble("killed-by-signal", f"killed by {_SIGNALS[code]}")
 
 
 def _no_program(ended: Ended) -> Found:
@@ -168,7 +166,10 @@ def _no_program(ended: Ended) -> Found:
 
 
 def _no_chance(ended: Ended) -> Found:
-    return driverlog.unreachable(ended.ending) or driverlog.said(ended.ending, driverlog.FIRST_RULES)
+    answered = driverlog.said(ended.ending, (driverlog.TERMINATING, driverlog.FORBIDDEN, driverlog.QUOTA))
+    if answered is None and (found := driverlog.unreachable(ended.ending)):
+        return found
+    return driverlog.said(ended.ending, driverlog.FIRST_RULES)
 
 
 def _not_fetched(ended: Ended) -> Found:

@@ -83,13 +83,19 @@ START_RULES = (
     ),
     _rule(
         "java-options-invalid",
-        r"^(?:Error: )?(?P<what>Unrecognized (?:VM )?option:? .*|Improperly specified VM option.*|Invalid (?:maximum|initial|"
-        r"thread stack|young|minimum)?[\w ]*(?:heap|size)[\w ]*: .*|VM option '[^']+' is .*|Conflicting collector "
-        r"combinations.*|Multiple garbage collectors selected|Missing \+/- setting for VM option.*|Unexpected \+/- setting "
-        r"in VM option.*|Initial heap size set to a larger value.*|Could not reserve enough space for .*"
-        r"|Error opening zip file or JAR manifest missing.*|Could not find agent library.*|The flag -?\S+ (?:was|is) .*"
-        r"|agent library failed to init.*|Invalid -X\S+.*|Too large \w+ heap.*|Error: Could not create the Java Virtual "
-        r"Machine.*|Could not create the Java Virtual Machine.*|Error occurred during initialization of (?:VM|boot layer))",
+        r"^(?:Error: )?(?P<what>Unrecognized (?:VM )?option:? .*|Improperly specified VM option.*"
+        r"|VM option '[^']+' is .*"
+        r"|Invalid (?:maximum |initial |thread |young )?[\w ]*(?:heap|stack|size)[\w ]*: .*|Conflicting collector .*"
+        r"|Multiple garbage collectors selected|(?:Missing|Unexpected) \+/- setting (?:for|in) VM option.*"
+        r"|Initial heap size set to a larger value.*|Could not reserve enough space for .*|The flag -?\S+ (?:was|is) .*"
+        r"|Error opening zip file or JAR manifest missing.*|Could not find agent library.*|Invalid -X\S+.*"
+        r"|Too large \w+ heap.*)",
+        "the JVM does not start: {what}",
+    ),
+    _rule(
+        "java-options-invalid",
+        r"^(?:Error: )?(?P<what>Could not create the Java Virtual Machine|agent library failed to init.*"
+        r"|Error occurred during initialization of (?:VM|boot layer))",
         "the JVM does not start: {what}",
     ),
     _rule(
@@ -105,7 +111,9 @@ START_RULES = (
         "image-command-missing",
         r"^(?P<what>JAVA_HOME is not set|Failed to find Spark jars directory.*|Unable to locate a Java Runtime.*)",
     ),
-    _rule("class-not-found", r"^Error: Failed to load class (?P<what>[\w.$]+\w)", "class {what} is not on the class path"),
+    _rule(
+        "class-not-found", r"^Error: Failed to load class (?P<what>[\w.$]+\w)", "class {what} is not on the class path"
+    ),
     _rule(
         "class-not-found",
         r"^Error: (?:Could not find or load|Unable to initialize) main class (?P<what>[\w.$/-]+\w)",
@@ -113,7 +121,7 @@ START_RULES = (
     ),
     _rule(
         "main-file-missing",
-        r"^Error: (?P<what>(?:Failed to get main class in JAR|No main class set in JAR|Cannot load main class from JAR).*)",
+        r"^Error: (?P<what>(?:Failed to get main class in|No main class set in|Cannot load main class from) JAR.*)",
     ),
 )
 """What shells, interpreters and launchers say before there is a program: read of plain lines alone."""
@@ -122,9 +130,9 @@ LOCAL_JAR = _rule("main-file-missing", r"Local jar (?P<what>\S+) does not exist"
 """A warning that explains why a class was not found."""
 
 _REACHED = (
-    r"Unknown[Hh]ost|[Nn]ame or service not known|Name does not resolve|[Tt]imed? ?out|Timeout|Connection ?(?:[Rr]efused|[Rr]eset)"
-    r"|ConnectException|NoRouteToHost|[Nn]o route to host|unreachable|SSLHandshake|Connection was closed|Failed to connect"
-    r"|Max retries exceeded|code=5\d\d|[Tt]oo many requests|Unauthorized|Service ?Unavailable|EOFException|closed"
+    r"Unknown[Hh]ost|[Nn]ame or service not known|Name does not resolve|[Tt]imed? ?out\b|Timeout"
+    r"|Connection ?(?:[Rr]efused|[Rr]eset)|ConnectException|NoRouteToHost|[Nn]o route to host|unreachable|SSLHandshake"
+    r"|Connection was closed|Failed to connect|Max retries exceeded|code=5\d\d|[Tt]oo many requests|Unauthorized|Service ?Unavailable|EOFException|closed"
 )
 API_HOST = _rule(
     "api-trouble",
@@ -161,7 +169,7 @@ FIRST_RULES = (
         "ivy-folder-not-writable",
         rf"(?P<what>basedir must be absolute: {_PATH}*ivy\S*|(?:FileNotFoundException|AccessDeniedException"
         r"|FileSystemException|NoSuchFileException): \S*(?:\bivy\S*|/cache/resolved-org\.apache\.spark-spark-submit)\S*"
-        r"(?: \([^)]*\)|: [Rr]ead-only.*)?|[Cc]ould not create (?:directory|folder) \S*ivy\S*|Failed to create \S*ivy\S*)",
+        r"(?: \([^)]*\)|: [Rr]ead-only.*)?|(?:[Cc]ould not create (?:directory|folder)|Failed to create) \S*ivy\S*)",
         "Ivy can't write its folder: {what}",
     ),
     _rule(
@@ -174,7 +182,9 @@ FIRST_RULES = (
         rf"AccessDeniedException: (?P<what>/{_PATH}+\.(?:jar|py|R|r|zip|egg|whl))$",
         "{what} may not be read by the image's user",
     ),
-    _rule("main-file-missing", r"(?P<what>Failed to get main class in JAR with error.*|Cannot load main class from JAR.*)"),
+    _rule(
+        "main-file-missing", r"(?P<what>Failed to get main class in JAR with error.*|Cannot load main class from JAR.*)"
+    ),
     _rule(
         "dependency-download-failed",
         r"(?P<what>unresolved dependency: \S+|UNRESOLVED DEPENDENCIES|Server access error at url \S+"
@@ -197,32 +207,33 @@ FETCHES = re.compile(r"\bat org\.apache\.spark\.util\.(?:DependencyUtils|MavenUt
 FETCH_RULES = (
     _rule(
         "main-file-missing",
-        rf"(?:FileNotFoundException|NoSuchKey\w*|PathNotFound\w*): (?:No such file or directory:? |File |Item not found: )?"
-        rf"'?(?P<what>{_PATH}+)",
+        r"(?:FileNotFoundException|NoSuchKey\w*|PathNotFound\w*): "
+        rf"(?:No such file or directory:? |File |Item not found: )?'?(?P<what>{_PATH}+)",
         "{what} does not exist",
     ),
     _rule("dependency-download-failed", r"(?P<what>[\w$]+(?:Exception|Error)\b.*)"),
 )
 
+HEAP = _rule(
+    "driver-jvm-out-of-memory",
+    r'^(?:Exception in thread "[^"]*" |Caused by: |: |Exception: |Terminating due to |Aborting due to )?'
+    r"(?P<what>java\.lang\.OutOfMemoryError.*)",
+)
+DISK_FULL = _rule("disk-full", r"(?P<what>No space left on device)")
 LAST_RULES = (
     _rule("executor-failures-exceeded", r"(?P<what>Max number of executor failures \(\d+\) reached)"),
+    # With a local master the driver runs the tasks.
+    _rule("driver-jvm-out-of-memory", r"executor driver\).*?(?P<what>java\.lang\.OutOfMemoryError[^)]*)"),
     _rule(
         "executors-jvm-out-of-memory",
         r"(?:Lost task|ExecutorLostFailure|[Ee]xecutor \d+).*(?P<what>java\.lang\.OutOfMemoryError[^)]*)",
     ),
     _rule("executor-memory-overhead", r"(?P<what>Consider boosting spark\.\S*memoryOverhead)"),
     _rule("executor-memory-overhead", r"(?P<what>exceed(?:ed|ing) (?:physical |virtual )?memory limits.*)"),
+    HEAP,
+    DISK_FULL,
+    QUOTA,
 )
-HEAP = _rule(
-    "driver-jvm-out-of-memory",
-    r'^(?:Exception in thread "[^"]*" |Caused by: |: |Exception: |Terminating due to |Aborting due to )?'
-    r"(?P<what>java\.lang\.OutOfMemoryError.*)",
-)
-HEAP_OF_LOCAL_TASKS = _rule(
-    "driver-jvm-out-of-memory", r"executor driver\).*?(?P<what>java\.lang\.OutOfMemoryError[^)]*)"
-)
-DISK_FULL = _rule("disk-full", r"(?P<what>No space left on device)")
-LAST_RULES += (HEAP_OF_LOCAL_TASKS, HEAP, DISK_FULL, QUOTA)
 PYTHON_RULES = frozenset({DISK_FULL, API_HOST})
 """What counts of an exception that Python raised by itself: anything else its message quotes was caught."""
 

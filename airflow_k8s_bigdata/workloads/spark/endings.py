@@ -70,8 +70,8 @@ _SURVIVED = re.compile(
 """Errors that Spark logs, mostly as it shuts down, and that end nothing."""
 _PYTHON_ENDED = "org.apache.spark.SparkUserAppException"
 _PREFIX = re.compile(r'(?:Exception in thread "[^"]*" |(?:Terminating|Aborting) due to )')
-_LAYOUT = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (?:ERROR|FATAL) ")
-_JAVA = re.compile(r'(?:[A-Za-z_]\w*\.)+[\w$]+(?::|$)')
+_LEADS = re.compile(r"^(?:Caused by: |: (?=[a-z])|\d\d/\d\d/\d\d \d\d:\d\d:\d\d (?:ERROR|FATAL) )")
+_JAVA = re.compile(r"(?:[A-Za-z_]\w*\.)+[\w$]+(?::|$)")
 _MAIN = re.compile(r'Exception in thread "(?:main|Driver)"|(?:Terminating|Aborting) due to ')
 _HALTED = "Execution halted"
 _R_ERROR = re.compile(r"Error(?: in .*)?\s*:")
@@ -213,11 +213,11 @@ def _said(lines: Sequence[str], *, traced: bool) -> Iterator[Said]:
             if said.lines:
                 yield said
             said = Said()
-            line = re.sub(r"^(?:Caused by: |: )", "", line)
+        text = _LEADS.sub("", line, count=1)
         if said.python and not said.lines:
-            line = line.lstrip(" |+")
-            said.python = not line.startswith(("pyspark.", "py4j."))
-        said.lines.append(_LAYOUT.sub("", line, count=1))
+            text = text.lstrip(" |+")
+            said.python = not text.startswith(("pyspark.", "py4j."))
+        said.lines.append(text)
     if said.lines:
         yield said
 
@@ -226,4 +226,9 @@ def _is_frame(line: str, said: Said) -> bool:
     if JAVA_FRAME.match(line) or PYTHON_FRAME.match(line) or TRACEBACK.match(line):
         return True
     # Between Python's frames stand source lines; exception groups have a margin.
-    return said.python and not said.lines and line[:1] == " " and not re.match(r" +\| *\w+[\w.]*(?:Group|Error|Exception)", line)
+    return (
+        said.python
+        and not said.lines
+        and line[:1] == " "
+        and not re.match(r" +\| *\w+[\w.]*(?:Group|Error|Exception)", line)
+    )

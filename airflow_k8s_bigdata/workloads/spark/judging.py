@@ -170,9 +170,7 @@ class _Case:
     def waits(self, trouble: Trouble) -> str:
         """What it waits for and since when: the same words until something changes, so that it is logged once."""
         since = f" (since {trouble.since:%H:%M:%S}Z)" if trouble.since else ""
-        return (
-            one_line(redaction.redact(readable(trouble.summary), redaction.secret_values(self.driver)), 300) + since
-        )
+        return one_line(redaction.redact(readable(trouble.summary), redaction.secret_values(self.driver)), 300) + since
 
 
 def _over(case: _Case) -> Verdict | None:
@@ -284,7 +282,9 @@ def _none_asked_for(case: _Case, started: datetime) -> Trouble | None:
     if limit is None or case.executors.seen or not case.instances or driverlog.runs_alone(case.log):
         return None
     since = started + limit
-    summary = "the driver has not asked for any executor: does its code set a local master?" if case.now >= since else ""
+    summary = (
+        "the driver has not asked for any executor: does its code set a local master?" if case.now >= since else ""
+    )
     return Trouble("executors-never-started", summary, (), since)
 
 
