@@ -18,6 +18,8 @@ from airflow_k8s_bigdata.objects import loglevels
 
 MESSAGE_LINES = 60
 """So many lines of a message may stand between a record's first line and its stack trace."""
+LINE_LENGTH = 4000
+"""How much is kept of a line that is no JSON."""
 JSON_LINES = 400
 """A JSON object that is spread over more lines is not read as one."""
 
@@ -127,7 +129,9 @@ class _Reader:
     def take(self, line: str) -> None:
         if (logged := _logged_json(line)) is not None:
             self._begin(logged, goes_on=False)
-        elif (level := loglevels.header_level(line.encode(errors="replace"))) is not None:
+            return
+        line = line[:LINE_LENGTH]
+        if (level := loglevels.header_level(line.encode(errors="replace"))) is not None:
             self._begin(Record(Origin.LOGGED, level, [line], java=bool(_OF_THE_JVM.match(line))))
         elif UNCAUGHT.match(line):
             self._begin(Record(Origin.UNCAUGHT, logging.ERROR, [line]))
@@ -257,6 +261,7 @@ def _logged_json(line: str) -> Record | None:
     lines = [f"{name}: {line}" if not at else line for at, line in enumerate(message.splitlines() or [""])]
     for key in _TRACE_KEYS:
         lines += _trace(found.get(key))
+    lines = [line[:LINE_LENGTH] for line in lines]
     return Record(Origin.LOGGED, level, lines, java=isinstance(found.get("logger"), str))
 
 

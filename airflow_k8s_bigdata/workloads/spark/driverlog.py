@@ -55,8 +55,14 @@ _PATH = r"[^\s'\"]"
 START_RULES = (
     _rule(
         "image-architecture-mismatch",
-        r"(?P<what>.*\b[Ee]xec format error.*)",
+        r"^(?P<what>.*\b[Ee]xec format error.*)",
         "the image, or a program in it, is made for another architecture than the node's: {what}",
+    ),
+    # The image's own entry point takes Spark's word for a file.
+    _rule(
+        "image-command-missing",
+        r"(?P<what>(?:can't open file|[Cc]annot open file|Cannot find module) '[^']*/driver'.*)",
+        "the image's entry point is not Spark's: {what}",
     ),
     _rule(
         "main-file-missing",
@@ -132,17 +138,18 @@ LOCAL_JAR = _rule("main-file-missing", r"Local jar (?P<what>\S+) does not exist"
 _REACHED = (
     r"Unknown[Hh]ost|[Nn]ame or service not known|Name does not resolve|[Tt]imed? ?out\b|Timeout"
     r"|Connection ?(?:[Rr]efused|[Rr]eset)|ConnectException|NoRouteToHost|[Nn]o route to host|unreachable|SSLHandshake"
-    r"|Connection was closed|Failed to connect|Max retries exceeded|code=5\d\d|[Tt]oo many requests|Unauthorized|Service ?Unavailable|EOFException|closed"
+    r"|Connection was closed|Failed to connect|Max retries exceeded|code=5\d\d|[Tt]oo many requests|Unauthorized"
+    r"|Service ?Unavailable|EOFException|\bclosed\b"
 )
 API_HOST = _rule(
     "api-trouble",
-    rf"(?P<what>.*(?:kubernetes\.default(?:\.svc)?|KUBERNETES_SERVICE_HOST)\b.*(?:{_REACHED}).*|.*(?:{_REACHED}).*"
+    rf"^(?P<what>.*(?:kubernetes\.default(?:\.svc)?|KUBERNETES_SERVICE_HOST)\b.*(?:{_REACHED}).*|.*(?:{_REACHED}).*"
     r"\bkubernetes\.default(?:\.svc)?\b.*)",
     "the driver can't reach the Kubernetes API: {what}",
 )
 API_CLIENT = _rule(
     "api-trouble",
-    rf"(?P<what>.*(?:{_REACHED}).*)",
+    rf"^(?P<what>.*(?:{_REACHED}).*)",
     "the driver can't reach the Kubernetes API: {what}",
 )
 API_SPEAKS = re.compile(r"External scheduler cannot be instantiated|KubernetesClientException|fabric8")
@@ -169,7 +176,8 @@ FIRST_RULES = (
         "ivy-folder-not-writable",
         rf"(?P<what>basedir must be absolute: {_PATH}*ivy\S*|(?:FileNotFoundException|AccessDeniedException"
         r"|FileSystemException|NoSuchFileException): \S*(?:\bivy\S*|/cache/resolved-org\.apache\.spark-spark-submit)\S*"
-        r"(?: \([^)]*\)|: [Rr]ead-only.*)?|(?:[Cc]ould not create (?:directory|folder)|Failed to create) \S*ivy\S*)",
+        r"(?: \([^)]*\)|:? ?[Rr]ead-only.*)?|(?:[Cc]ould not create (?:directory|folder)|Failed to create) \S*ivy\S*"
+        r"|[Pp]ermission denied:? \S*\.ivy\S*)",
         "Ivy can't write its folder: {what}",
     ),
     _rule(
@@ -181,6 +189,12 @@ FIRST_RULES = (
         "main-file-missing",
         rf"AccessDeniedException: (?P<what>/{_PATH}+\.(?:jar|py|R|r|zip|egg|whl))$",
         "{what} may not be read by the image's user",
+    ),
+    _rule(
+        "main-file-missing",
+        rf"FileNotFoundException: (?P<what>/{_PATH}+\.(?:jar|py|R|r|egg|whl) "
+        r"\((?:Permission denied|No such file or directory)\))",
+        "can't be read: {what}",
     ),
     _rule(
         "main-file-missing", r"(?P<what>Failed to get main class in JAR with error.*|Cannot load main class from JAR.*)"

@@ -7,12 +7,14 @@ survived. Of an exception the chain counts that people would call its causes; fr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_k8s_bigdata.objects import logrecords
 from airflow_k8s_bigdata.objects.logrecords import CHAINED, JAVA_FRAME, LINK, PYTHON_FRAME, TRACEBACK, Origin, Record
 
+WORD_LENGTH = 400
+"""How much of a line that was written without a logger: those of launchers are short."""
 LINE_LENGTH = 2000
 """How much of a line is read: some hold a whole query plan or data set."""
 
@@ -80,9 +82,13 @@ _R_ERROR = re.compile(r"Error(?: in .*)?\s*:")
 def read(lines: Sequence[str]) -> Ending:
     """The end that the last lines of a driver's log tell of."""
     records = logrecords.read(lines)
-    alive = [record for at, record in enumerate(records) if not _survived(record, records[at + 1 :])]
+    marks = {mark: _last(mark, records) for mark in (_WENT_ON, _TASK_WENT_ON)}
+    own = max((at for at, one in enumerate(records) if one.origin is Origin.LOGGED and not one.java), default=-1)
+    alive = [record for at, record in enumerate(records) if not _survived(record, at, marks, own)]
     loud = tuple(_cut(line) for record in alive for line in _words(record))
-    words = tuple(_cut(line) for one in alive if one.origin is Origin.TEXT or _launcher(one) for line in one.lines)
+    words = tuple(
+        line[:WORD_LENGTH] for one in alive if one.origin is Origin.TEXT or _launcher(one) for line in one.lines
+    )
     warned = tuple(_cut(record.lines[0]) for record in records if record.quiet and record.lines)
     chain, record = _chain(alive)
     if record is not None:
@@ -99,17 +105,30 @@ def _launcher(record: Record) -> bool:
     return bool(record.lines) and not record.quiet and re.match(r"Error: |\[?FATAL\b", record.lines[0]) is not None
 
 
-def _survived(record: Record, later: Sequence[Record]) -> bool:
-    """Whether it tells of nothing that ended the process: quiet, harmless, or the application went on after it."""
+def _last(mark: re.Pattern[str], records: Sequence[Record]) -> int:
+    """Where the last record stands that a logger wrote with these words; -1 if there is none."""
+    return max(
+        (at for at, one in enumerate(records) if one.origin is Origin.LOGGED and mark.search(_head(one))), default=-1
+    )
+
+
+def _head(record: Record) -> str:
+    return _cut(record.lines[0]) if record.lines else ""
+
+
+def _survived(record: Record, at: int, marks: Mapping[re.Pattern[str], int], own: int) -> bool:
+    """Whether it tells of nothing that ended the process: quiet, harmless, or the application went on after it.
+
+    :param at: where it stands.
+    :param marks: where Spark's last words stand that show that it goes on.
+    :param own: where the last record stands that a logger of Python's wrote.
+    """
     if record.quiet or record.origin is Origin.TEXT:
         return record.quiet
-    head = record.lines[0] if record.lines else ""
-    if record.origin is Origin.LOGGED and _SURVIVED.search(head):
+    if record.origin is Origin.LOGGED and _SURVIVED.search(_head(record)):
         return True
-    mark = _TASK_WENT_ON if record.origin is Origin.LOGGED and _OF_TASKS.search(head) else _WENT_ON
-    if any(mark.search(one.lines[0]) for one in later if one.origin is Origin.LOGGED and one.lines):
-        return True
-    return record.doubtful and any(one.origin is Origin.LOGGED and not one.java for one in later)
+    of_tasks = record.origin is Origin.LOGGED and _OF_TASKS.search(_head(record)) is not None
+    return marks[_TASK_WENT_ON if of_tasks else _WENT_ON] > at or (record.doubtful and own > at)
 
 
 def _chain(records: Sequence[Record]) -> tuple[list[Said], Record | None]:
