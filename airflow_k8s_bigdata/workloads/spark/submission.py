@@ -36,9 +36,10 @@ _NOT_IN_CLUSTER_MODE = {
     "org.apache.spark.sql.connect.service.SparkConnectServer": "the Connect server",
 }
 _POSITIVE_SIZES = ("spark.driver.memory", "spark.executor.memory")
-SMALLEST_HEAP = 300 * 1024 * 1024 * 3 // 2
+MEBIBYTE = 1024 * 1024
+SMALLEST_HEAP = 300 * MEBIBYTE * 3 // 2
 """Bytes: 1.5 times what Spark reserves of a heap for itself."""
-TOO_SMALL = "must be at least 450m, with its unit: no Spark driver starts with less"
+TOO_SMALL = "must be at least 450m: no Spark driver starts with less"
 _POSITIVE_COUNTS = ("spark.driver.cores", "spark.executor.cores", "spark.cores.max", "spark.executor.instances")
 
 
@@ -169,8 +170,9 @@ def _refuse_bad_sizes(conf: Mapping[str, str], rules: Rules) -> None:
         size = byte_size(key, conf[key], unit=1, binary_units=rules.binary_units)
         if size <= 0:
             raise refuse(key, "must be a positive amount of memory", conf[key])
-        # Spark's UnifiedMemoryManager, in the driver, of both; `-Xmx512` is bytes to the JVM, too.
-        if size < SMALLEST_HEAP and not any(name.startswith("spark.testing") for name in conf):
+        # Spark's UnifiedMemoryManager, in the driver, of both.
+        heap = byte_size(key, conf[key], unit=MEBIBYTE, binary_units=rules.binary_units)
+        if heap < SMALLEST_HEAP and not any(name.startswith("spark.testing") for name in conf):
             raise refuse(key, TOO_SMALL, conf[key])
     dynamic = conf.get("spark.dynamicAllocation.enabled", "").lower() == "true"
     for key in _POSITIVE_COUNTS[:-1] if dynamic else _POSITIVE_COUNTS:
