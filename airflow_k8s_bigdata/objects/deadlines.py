@@ -18,7 +18,8 @@ class Deadlines:
     :param queued: from the driver pod's creation until it has a node (gang scheduling, capacity); and, before that and
         measured by itself, from the first refusal for a full quota until the pod is created.
     :param starting: from then until its container runs (volumes, image pulls, init containers).
-    :param executors: from the driver's start until the first executor runs.
+    :param executors: from when the driver asks for its first executor until one runs. A driver that asks for none, as
+        with a local master, is not failed by it.
     :param running: from the driver's start until its end.
     :param stopped: from the end of the last executor, once Spark's context was stopped, until the driver's end: a JVM
         that threads of the application keep alive would run for ever.

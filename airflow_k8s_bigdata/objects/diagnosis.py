@@ -45,17 +45,17 @@ class Diagnosis:
 
 
 def diagnose(category: str, summary: str, evidence: Iterable[str] = (), *, secrets: Iterable[str] = ()) -> Diagnosis:
-    """A diagnosis of that category, its texts on one line each, cut to a readable length, without secrets.
+    """A diagnosis of that category, its texts on one line each, shortened in the middle, without secrets.
 
     :param secrets: values that must not be shown, see `redaction.redact`.
     :raises KeyError: for a word that `CATEGORIES` does not have.
     """
     row = CATEGORIES[category]
     hidden = tuple(secrets)
-    lines = [one_line(redact(line[:READ_LENGTH], hidden), EVIDENCE_LENGTH) for line in evidence]
+    lines = [one_line(redact(readable(line), hidden), EVIDENCE_LENGTH) for line in evidence]
     return Diagnosis(
         category=row.word,
-        summary=one_line(redact(summary[:READ_LENGTH], hidden), SUMMARY_LENGTH),
+        summary=one_line(redact(readable(summary), hidden), SUMMARY_LENGTH),
         advice=row.advice,
         fault=row.fault,
         retryable=row.retryable,
@@ -64,9 +64,21 @@ def diagnose(category: str, summary: str, evidence: Iterable[str] = (), *, secre
 
 
 def one_line(text: str, length: int) -> str:
-    """The text with white space folded, cut to `length` characters."""
+    """The text with white space folded; of a longer one the middle is left out: reasons often stand at the end."""
     folded = " ".join(text.split())
-    return folded if len(folded) <= length else folded[: length - 1].rstrip() + "…"
+    if len(folded) <= length:
+        return folded
+    head = max(length * 3 // 5, 1)
+    return folded[: head - 1].rstrip() + "…" + (folded[head - length :].lstrip() if length > head else "")
+
+
+def readable(text: str) -> str:
+    """As much of a text as is looked at, from both ends. A word cut in two is left out: it may be secret."""
+    if len(text) <= READ_LENGTH:
+        return text
+    half = READ_LENGTH // 2
+    head, tail = text[:half], text[-half:]
+    return (head.rsplit(None, 1)[0] if len(head.split()) > 1 else head) + " … " + tail.partition(" ")[2]
 
 
 def summary_lines(diagnosis: Diagnosis, quoted: Iterable[str] = ()) -> list[str]:
@@ -120,4 +132,14 @@ def as_markdown() -> str:
     return "\n".join([*head, *rows]) + "\n"
 
 
-__all__ = ["CATEGORIES", "Category", "Diagnosis", "Fault", "as_markdown", "diagnose", "one_line", "summary_lines"]
+__all__ = [
+    "CATEGORIES",
+    "Category",
+    "Diagnosis",
+    "Fault",
+    "as_markdown",
+    "diagnose",
+    "one_line",
+    "readable",
+    "summary_lines",
+]

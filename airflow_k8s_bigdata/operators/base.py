@@ -217,7 +217,9 @@ class WorkloadOperator(compat.BaseOperator):
             try:
                 self._handle = self._runner.run(self._launch(workload, identity, namespace, queue=not deferrable))
             except errors.QuotaExceeded as refusal:
-                if not deferrable:
+                from airflow_k8s_bigdata.runs import queueing
+
+                if not deferrable or not queueing.worth_waiting(refusal):
                     raise
                 self._defer_for_quota(context, refusal, namespace)
             if not self._handle.adopted:

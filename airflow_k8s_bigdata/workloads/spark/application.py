@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from airflow_k8s_bigdata.errors import SpecError
 from airflow_k8s_bigdata.objects import showing
 from airflow_k8s_bigdata.objects.showing import Noun
+from airflow_k8s_bigdata.workloads.spark.keys import DRIVER_MASTER
 from airflow_k8s_bigdata.workloads.spark.nouns import Dependencies, Driver, DynamicAllocation, Executor, Submitter
 
 if TYPE_CHECKING:
@@ -181,6 +182,8 @@ class SparkApplication(Noun):
         return judging.judge(snapshot, now, deadlines=deadlines, instances=self._instances())
 
     def _instances(self) -> int | None:
+        if str(self.conf.get(DRIVER_MASTER, "")).strip().startswith("local"):
+            return 0  # Spark runs its tasks in the driver
         asked = self.executor.instances
         if isinstance(asked, DynamicAllocation):
             return None
