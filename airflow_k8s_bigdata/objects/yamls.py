@@ -18,7 +18,7 @@ from airflow_k8s_bigdata.errors import SpecError
 
 MAX_BYTES = 3 * 1024 * 1024
 """Kubernetes stores no object of more than half of this."""
-MAX_NODES = 100_000
+MAX_NODES = 20_000
 """Values and keys of all documents of a text, with what aliases stand for."""
 MAX_DEPTH = 50
 
@@ -34,14 +34,16 @@ class Dialect:
     """What a reader makes of what YAML leaves open.
 
     :param plain: the value of a scalar without quotes and tag.
-    :param key: the text of a key, from its value.
-    :param merges: whether `<<` takes over the keys of other mappings; else it is a key as any.
+    :param key: the text of a key, from its value; None when no key may have that value.
+    :param merges: whether `<<` takes over the keys of other mappings; else it is refused.
+    :param tabs: whether tabs may stand between values.
     :param max_aliases: how many aliases may stand for lists and mappings; None for any number within MAX_NODES.
     """
 
     plain: Callable[[str], Scalar]
-    key: Callable[[Scalar], str]
+    key: Callable[[Scalar], str | None]
     merges: bool = True
+    tabs: bool = True
     max_aliases: int | None = None
 
 
@@ -75,10 +77,10 @@ def _kubectl_plain(text: str) -> Scalar:
     return text
 
 
-def _kubectl_key(value: Scalar) -> str:
+def _kubectl_key(value: Scalar) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "null" if value is None else str(value)
+    return None if value is None else str(value)
 
 
 KUBECTL = Dialect(plain=_kubectl_plain, key=_kubectl_key)
@@ -97,6 +99,8 @@ def load_all(content: str | bytes, field: str, dialect: Dialect = KUBECTL) -> li
     composer = _Composer(field, dialect)
     try:
         for event in _events(text):
+            if not dialect.tabs:
+                _refuse_tab(text, event, field)
             composer.take(event)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -121,6 +125,17 @@ def _events(text: str) -> Iterator[yaml.Event]:
         yield from yaml.parse(text, Loader=_PARSER)
     except (UnicodeEncodeError, RecursionError):
         raise yaml.YAMLError from None
+
+
+def _refuse_tab(text: str, event: yaml.Event, field: str) -> None:
+    mark = event.start_mark
+    if mark is None or isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent | yaml.StreamStartEvent):
+        return
+    position = mark.index - 1
+    while position >= 0 and text[position] in " \t":
+        if text[position] == "\t":
+            raise SpecError(field, f"is not valid YAML, line {_line(event)}: a tab stands where only spaces may")
+        position -= 1
 
 
 @dataclass(slots=True)
@@ -160,7 +175,9 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         is_key = self._expects_key()
-        if is_key and event.value == "<<" and not event.style and event.tag is None and self._dialect.merges:
+        if is_key and event.value == "<<" and not event.style and event.tag is None:
+            if not self._dialect.merges:
+                raise self._refused("is a merge key, which is not read here: write the keys out", event, key="<<")
             self._set_key(None, event)
             return
         value = self._value_of(event)
@@ -236,7 +253,10 @@ class _Composer:
         if isinstance(top.value, list):
             top.value.append(value)
         elif not top.has_key:
-            self._set_key(self._dialect.key(value), event)
+            key = self._dialect.key(value)
+            if key is None:
+                raise self._refused("has an empty key", event)
+            self._set_key(key, event)
         else:
             self._set_value(top, value, event)
 
