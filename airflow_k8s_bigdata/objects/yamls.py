@@ -25,6 +25,7 @@ MAX_DEPTH = 50
 _TAG = "tag:yaml.org,2002:"
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "null": (type(None),)}
+_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent, yaml.DocumentEndEvent)
 
 Scalar = str | int | float | bool | None
 
@@ -128,14 +129,18 @@ def _events(text: str) -> Iterator[yaml.Event]:
 
 
 def _refuse_tab(text: str, event: yaml.Event, field: str) -> None:
-    mark = event.start_mark
-    if mark is None or isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent | yaml.StreamStartEvent):
+    start, end = event.start_mark, event.end_mark
+    if start is None or end is None or isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent):
         return
-    position = mark.index - 1
-    while position >= 0 and text[position] in " \t":
-        if text[position] == "\t":
-            raise SpecError(field, f"is not valid YAML, line {_line(event)}: a tab stands where only spaces may")
+    # A plain scalar may be followed by tabs.
+    closed = end.index > start.index and not (isinstance(event, yaml.ScalarEvent) and not event.style)
+    found = closed and text[end.index : end.index + 1] == "\t"
+    position = start.index - 1
+    while not found and position >= 0 and text[position] in " \t" and not isinstance(event, _ENDS):
+        found = text[position] == "\t"
         position -= 1
+    if found:
+        raise SpecError(field, f"is not valid YAML, line {_line(event)}: a tab stands where only spaces may")
 
 
 @dataclass(slots=True)
