@@ -39,10 +39,11 @@ mutants: setup
 compat: setup
 	@.venv/bin/python -m tests.compat $(ROWS)
 
-# Command lines at random, each given to a real spark-submit of three Spark versions too: about half an hour
+# Whatever strangers write, at random, for every reader of it; command lines and pod templates are given to real
+# spark-submits of three Spark versions too: about an hour
 fuzz: setup
 	@scripts/setup --all-sparks
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) .venv/bin/python -m pytest -q $(PYTEST) tests/spark/test_any_submission.py
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) .venv/bin/python -m pytest -q $(PYTEST) tests/fuzz tests/spark/test_any_submission.py
 
 # The README's picture, from a real run; needs Debian's package chromium
 picture: setup

@@ -27,6 +27,9 @@ OUT_OF_REACH = {
 }
 """Refused only for what the recording machine lacked; the cases named are the same but for that."""
 
+EXECUTOR_TEMPLATE = "spark.kubernetes.executor.podTemplateFile"
+"""spark-submit sends a broken one on to a driver that dies of it; here it is refused before there is a driver."""
+
 _RANDOM = (
     (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"spark-[0-9a-f]{32}"), "APPLICATION"),

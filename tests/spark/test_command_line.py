@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from pathlib import Path
 
@@ -106,3 +107,75 @@ def test_jinja_templates_in_a_command_wait_for_the_run() -> None:
     application = SparkApplication.from_command(command)
     assert application.conf["spark.driver.memory"] == "{{ params.memory }}"
     assert (application.main, application.args) == ("{{ params.folder }}/job.py", ("{{ ds }}",))
+
+
+@pytest.mark.parametrize(
+    ("command", "args"),
+    [
+        ("spark-submit local:///a.py 10 # nightly", ["10"]),
+        ("# nightly\n\n  # at four\nspark-submit local:///a.py 10\n# end\n", ["10"]),
+        ("spark-submit local:///a.py a#b '#' \\#", ["a#b", "#", "#"]),
+        (r"spark-submit local:///a.py $'a\tb\'\x41' $'\u00e9'", ["a\tb'A", "é"]),
+        ('spark-submit local:///a.py $"a b"', ["a b"]),
+        ("spark-submit local:///a.py '{eu,us}' \"~/x\" '*.csv' \\*", ["{eu,us}", "~/x", "*.csv", "*"]),
+        ("spark-submit local:///a.py {eu} {} a~b s3a://b/*.csv", ["{eu}", "{}", "a~b", "s3a://b/*.csv"]),
+        ('spark-submit local:///a.py \'a\'"b"c "" 1$ "\\a\\$"', ["abc", "", "1$", "\\a$"]),
+        ("spark-submit local:///a.py a\\\nb \\\n  c", ["ab", "c"]),
+        ("spark-submit local:///a.py \\\r\n  c\r\n", ["c"]),
+        ("$SPARK_HOME/bin/spark-submit local:///a.py", []),
+        ('"${SPARK_HOME}"/bin/spark-submit local:///a.py', []),
+        ("${SPARK_HOME:-/opt/spark}/bin/spark-submit local:///a.py", []),
+        ("~/spark/bin/spark-submit.sh local:///a.py", []),
+        ("./spark-submit local:///a.py", []),
+    ],
+)
+def test_a_command_means_what_it_means_to_a_shell(command: str, args: list[str]) -> None:
+    application = SparkApplication.from_command(command)
+    assert (application.main, list(application.args)) == ("local:///a.py", args)
+
+
+@pytest.mark.parametrize(
+    ("argument", "problem"),
+    [
+        *((text, "outside quotes") for text in ("{eu,us}", "x{1..3}y", "a{b,{c}}", "*.csv", "a?", "[ab]")),
+        *((text, "~") for text in ("~", "~/x", "~alice/x", "DIR=~/x", "LIST=a:~/x")),
+        *(
+            (text, "shell variable")
+            for text in ("$?", "$$", '"$1"', "$@", "$((1))", "$[1]", "${A:-b}", "`date`", '"`"')
+        ),
+        *((text, "one command") for text in ("> log", "2>&1", "< in", "; date", "&", "(a)", "\ndate", "|| true")),
+        *((text, "complete") for text in ("'a", '"a', "$'a", "a\\")),
+        ("{{ ds }}", "Jinja template"),
+        (r"$'\xff'", "no character"),
+        (r"$'a\0b'", "no character"),
+        ("a\0b", "NUL"),
+    ],
+)
+def test_what_a_shell_would_change_is_refused(argument: str, problem: str) -> None:
+    with pytest.raises(SpecError, match=problem):
+        SparkApplication.from_command(f"{SIMPLE} local:///a.py {argument}")
+
+
+@pytest.mark.parametrize("command", ["A+=b spark-submit", "$SPARK_SUBMIT x", "exec spark-submit", "'spark-submit x'"])
+def test_a_command_starts_with_assignments_or_the_program(command: str) -> None:
+    with pytest.raises(SpecError, match="must start with spark-submit"):
+        SparkApplication.from_command(command)
+
+
+def test_the_last_assignment_before_the_program_is_its_environment() -> None:
+    application = SparkApplication.from_command(
+        "SPARK_USER=bob SPARK_USER='alice b' spark-submit local:///a.py", env={"SPARK_USER": "carol"}
+    )
+    assert application.submitter.user == "alice b"
+
+
+@pytest.mark.parametrize("part", ["'a b' ", "abc", "\\\n", "a ", '"a" ', "a=b:c,"])
+def test_a_command_is_read_in_linear_time(part: str) -> None:
+    def seconds(size: int) -> float:
+        command = f"{SIMPLE} local:///a.py {part * (size // len(part))} "
+        started = time.process_time()
+        SparkApplication.from_command(command)
+        return time.process_time() - started
+
+    seconds(1000)
+    assert seconds(200_000) < 1.5

@@ -90,7 +90,10 @@ class SparkApplication(Noun):
     ) -> SparkApplication:
         """As `from_spark_submit`, from a command as it is typed in a shell, `spark-submit` included.
 
-        Quotes and continued lines are understood; a shell's variables and substitutions are refused.
+        Quotes, `$'...'`, comments and continued lines are read as bash reads them, and so are variables that are
+        assigned before the program: they are its environment, over `env`. The program's folder does not matter. What a
+        shell would take from elsewhere is refused: variables, substitutions, `~`, braces, patterns of file names (but
+        in URIs), pipes, redirections, several commands.
 
         :param spark_version: None to take it from the image's tag, or else the newest known.
         """

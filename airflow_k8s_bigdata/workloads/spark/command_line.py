@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_k8s_bigdata.errors import SpecError
-from airflow_k8s_bigdata.workloads.spark import keys
+from airflow_k8s_bigdata.workloads.spark import keys, shell
 from airflow_k8s_bigdata.workloads.spark.settings import java_int, refuse
 
 OPTIONS = {
@@ -63,6 +62,7 @@ LEGACY = {keys.KEYTAB: "spark.yarn.keytab", keys.PRINCIPAL: "spark.yarn.principa
 """Older keys that spark-submit reads where the newer one is missing."""
 
 _WITH_EQUALS = re.compile(r"(--[^=]+)=(.+)", re.DOTALL)
+_PROGRAM = re.compile(r"(?:.*/)?spark-submit(?:\.sh|\.cmd)?", re.DOTALL)
 _MAX_HEAP = re.compile(r"(?:^|\s)-Xmx")
 
 
@@ -89,6 +89,7 @@ class CommandLine:
 
 def parse(argv: Sequence[str]) -> CommandLine:
     """The words after `spark-submit`, taken apart. Raises SpecError for an unknown option or a missing value."""
+    _refuse_bad_text(argv)
     line = CommandLine()
     position = 0
     while position < len(argv):
@@ -114,6 +115,17 @@ def parse(argv: Sequence[str]) -> CommandLine:
             line.main, line.args = argv[position - 1], tuple(argv[position:])
             return line
     return line
+
+
+def _refuse_bad_text(argv: Sequence[str]) -> None:
+    """What no program can be given."""
+    for number, word in enumerate(argv, start=1):
+        try:
+            bad = b"\0" in word.encode()
+        except UnicodeEncodeError:
+            bad = True
+        if bad:
+            raise SpecError("command", f"must be text without NUL that UTF-8 can write, and word {number} is not")
 
 
 def _take(line: CommandLine, option: str, value: str) -> None:
@@ -160,36 +172,26 @@ def merged(line: CommandLine, defaults: Mapping[str, str], env: Mapping[str, str
 
 
 def words_of(command: str) -> tuple[list[str], dict[str, str]]:
-    """The words after `spark-submit` in a shell's command, and the variables assigned before it. Raises SpecError."""
-    _refuse_shell(command)
-    try:
-        words = shlex.split(command.replace("\\\r\n", " ").replace("\\\n", " "))
-    except ValueError as error:
-        raise SpecError("command", f"is not a complete command: {error}") from None
+    """The words after `spark-submit` in a shell's command, and the variables assigned before it. Raises SpecError.
+
+    Of a variable assigned twice the last value counts, as in a shell. The program's folder does not matter, so it may
+    hold a variable.
+    """
+    found = shell.words(command)
     assigned: dict[str, str] = {}
-    while words and re.fullmatch(r"[A-Za-z_]\w*=.*", words[0], re.DOTALL):
-        name, _, value = words.pop(0).partition("=")
-        assigned[name] = value
-    if not words or not re.fullmatch(r"(?:.*/)?spark-submit(?:\.sh|\.cmd)?", words[0]):
-        raise SpecError("command", "must start with spark-submit", words[0] if words else None)
-    return words[1:], assigned
-
-
-def _refuse_shell(command: str) -> None:
-    """What only a shell could do: variables, substitutions, pipes, several commands."""
-    quote = ""
     position = 0
-    while position < len(command):
-        character = command[position]
-        if character == "\\" and quote != "'":
-            position += 2
-            continue
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "|&;<>()":
-            raise SpecError("command", f"must be one command: a shell would have to understand {character!r}")
-        if quote != "'" and (character == "`" or re.match(r"\$[\w{(]", command[position:])):
-            raise SpecError("command", "holds a shell variable or substitution: write its value instead")
+    while position < len(found) and found[position].assigns:
+        name, _, value = _given(found[position]).partition("=")
+        assigned[name] = value
         position += 1
+    program = found[position] if position < len(found) else None
+    if program is None or _PROGRAM.fullmatch(program.text) is None:
+        shown = program.text if program is not None and not program.problem else None
+        raise SpecError("command", "must start with spark-submit", shown)
+    return [_given(word) for word in found[position + 1 :]], assigned
+
+
+def _given(word: shell.Word) -> str:
+    if word.problem:
+        raise SpecError("command", word.problem)
+    return word.text

@@ -6,11 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from airflow_k8s_bigdata.objects import needs
 from airflow_k8s_bigdata.objects.needs import Needs, Permission, Reference
-from airflow_k8s_bigdata.workloads.spark import keys, versions
+from airflow_k8s_bigdata.workloads.spark import keys, templates, versions
 from airflow_k8s_bigdata.workloads.spark.submission import JAVA, Submission, prepare
 
 if TYPE_CHECKING:
@@ -125,8 +123,8 @@ def _off_heap_unit(values: Mapping[str, str]) -> int:
 def _template(submission: Submission) -> dict[str, Any]:
     if submission.executor_template is None:
         return {}
-    document = yaml.safe_load(submission.executor_template)
-    return dict((document if isinstance(document, dict) else {}).get("spec") or {})
+    content = submission.executor_template.encode()
+    return dict(templates.parsed(content, keys.EXECUTOR_TEMPLATE, submission.rules).get("spec") or {})
 
 
 def _of_executors(submission: Submission) -> list[Reference]:

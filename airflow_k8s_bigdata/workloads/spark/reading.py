@@ -83,8 +83,8 @@ def _read(name: str, key: str, cwd: Path) -> bytes:
         raise refuse(key, "only a file of this machine can be read without Hadoop's file systems", name)
     try:
         return (cwd / uris.path(name)).read_bytes()
-    except OSError as error:
-        raise refuse(key, f"the file can't be read: {error.strerror}", name) from None
+    except (OSError, ValueError) as error:
+        raise refuse(key, f"the file can't be read: {_reason(error)}", name) from None
 
 
 def _read_code(name: str, cwd: Path) -> bytes:
@@ -94,8 +94,13 @@ def _read_code(name: str, cwd: Path) -> bytes:
             limit = dependencies.MAX_IN_CONFIG_MAP
             raise refuse(keys.UPLOAD_PATH, f"must be set to upload a file of more than {limit} bytes", name)
         return path.read_bytes()
-    except OSError as error:
-        raise SpecError("main or py_files", f"the file can't be read: {error.strerror}; {IN_IMAGE}", name) from None
+    except (OSError, ValueError) as error:
+        raise SpecError("main or py_files", f"the file can't be read: {_reason(error)}; {IN_IMAGE}", name) from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Why a file can't be read; Python raises ValueError for names that no file can have."""
+    return error.strerror or str(error) if isinstance(error, OSError) else "no file can have this name"
 
 
 def _read_folder(folder: str, field: str, cwd: Path) -> dict[str, bytes]:
@@ -194,14 +199,24 @@ def _expanded(items: Sequence[str], cwd: Path) -> Iterator[str]:
         uri = item if uris.scheme(item) or "{{" in item else _absolute(item, cwd)
         bare, hash_, fragment = uri.partition("#")
         if uris.is_local(uri) and glob.has_magic(bare):
-            yield from (f"file:{match}{hash_}{fragment}" for match in sorted(glob.glob(uris.path(bare))))
+            yield from (f"file:{match}{hash_}{fragment}" for match in _matches(uris.path(bare)))
         else:
             yield uri
 
 
+def _matches(pattern: str) -> list[str]:
+    try:
+        return sorted(glob.glob(pattern))
+    except ValueError as error:
+        raise SpecError("a list of files", f"names no file: {_reason(error)}", pattern) from None
+
+
 def _absolute(path: str, cwd: Path) -> str:
     bare, hash_, fragment = path.partition("#")
-    return f"file:{os.path.realpath(cwd / bare)}{hash_}{fragment}"
+    try:
+        return f"file:{os.path.realpath(cwd / bare)}{hash_}{fragment}"
+    except (OSError, ValueError) as error:
+        raise SpecError("main or a list of files", f"names no file: {_reason(error)}", path) from None
 
 
 def _class_in_jar(main: str | None) -> str | None:

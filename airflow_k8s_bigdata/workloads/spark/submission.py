@@ -134,8 +134,8 @@ def prepare(application: SparkApplication, identity: Identity | None) -> Submiss
         args=tuple(fields.as_list(application.args, "args")),
         submitter=application.submitter,
         contents=application.contents,
-        driver_template=_driver_template(application, settings),
-        executor_template=_executor_template(application, settings),
+        driver_template=_driver_template(application, settings, rules),
+        executor_template=_executor_template(application, settings, rules),
         pod_group=_pod_group(application.driver.pod_group),
         in_config_map=application.dependencies.in_config_map,
     )
@@ -216,24 +216,28 @@ def _set_dependencies(conf: dict[str, str], kind: str, main: str | None) -> None
     conf.setdefault(keys.PY_FILES, "")
 
 
-def _driver_template(application: SparkApplication, settings: Settings) -> Mapping[str, Any] | None:
+def _driver_template(application: SparkApplication, settings: Settings, rules: Rules) -> Mapping[str, Any] | None:
     given = application.driver.pod_template
     path = settings.text(keys.DRIVER_TEMPLATE)
     if given is not None and not isinstance(given, str):
-        return templates.as_mapping(given, "driver.pod_template")
+        return templates.as_mapping(given, "driver.pod_template", rules)
     if path is None:
         return None
-    return templates.parsed(uris.content(application.contents, path, keys.DRIVER_TEMPLATE), keys.DRIVER_TEMPLATE)
+    content = uris.content(application.contents, path, keys.DRIVER_TEMPLATE)
+    return templates.parsed(content, keys.DRIVER_TEMPLATE, rules)
 
 
-def _executor_template(application: SparkApplication, settings: Settings) -> str | None:
+def _executor_template(application: SparkApplication, settings: Settings, rules: Rules) -> str | None:
+    """The text that the driver reads. A broken one would make a driver that dies, so it is read here first."""
     given = application.executor.pod_template
     path = settings.text(keys.EXECUTOR_TEMPLATE)
     if given is not None and not isinstance(given, str):
-        return templates.dumped(templates.as_mapping(given, "executor.pod_template"))
+        return templates.dumped(templates.as_mapping(given, "executor.pod_template", rules))
     if path is None:
         return None
-    return uris.text(application.contents, path, keys.EXECUTOR_TEMPLATE)
+    text = uris.text(application.contents, path, keys.EXECUTOR_TEMPLATE)
+    templates.parsed(text.encode(), keys.EXECUTOR_TEMPLATE, rules)
+    return text
 
 
 def _pod_group(given: object) -> Mapping[str, Any] | None:

@@ -22,6 +22,7 @@ class Rules:
     """What differs between Spark versions in the objects that a submission makes.
 
     :param load_defaults: spark-submit has the option `--load-spark-defaults`.
+    :param strict_integers: 32-bit integers of pod templates are read from whole numbers alone, modes from octal text.
     :param label_placeholders: `{{APP_ID}}` is replaced in label values too, not only in annotations.
     :param min_memory_overhead: `spark.driver.minMemoryOverhead` is honoured.
     :param volume_details: `mount.subPathExpr`, hostPath's `options.type`, labels and annotations of claims, and the
@@ -42,6 +43,7 @@ class Rules:
     """
 
     load_defaults: bool
+    strict_integers: bool
     label_placeholders: bool
     min_memory_overhead: bool
     volume_details: bool
@@ -63,6 +65,7 @@ class Rules:
 def _rules(minor: tuple[int, int]) -> Rules:
     return Rules(
         load_defaults=minor >= (4, 0),
+        strict_integers=minor >= (4, 0),
         label_placeholders=minor >= (4, 0),
         min_memory_overhead=minor >= (4, 0),
         volume_details=minor >= (4, 0),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from airflow_k8s_bigdata.errors import SpecError
-from airflow_k8s_bigdata.workloads.spark import keys, uris
+from airflow_k8s_bigdata.workloads.spark import keys, podtypes, uris
 from airflow_k8s_bigdata.workloads.spark.maps import config_map
 from airflow_k8s_bigdata.workloads.spark.settings import refuse
 from airflow_k8s_bigdata.workloads.spark.submission import Draft, Submission
@@ -73,20 +70,20 @@ def _make_group(submission: Submission, draft: Draft, template: Mapping[str, Any
 def _template_of_group(submission: Submission) -> Mapping[str, Any]:
     settings = submission.settings
     path, text = settings.text(keys.POD_GROUP_FILE), settings.text(keys.POD_GROUP_JSON)
-    try:
-        if path is not None:
-            return _group(
-                yaml.safe_load(uris.text(submission.contents, path, keys.POD_GROUP_FILE)), keys.POD_GROUP_FILE
-            )
-        if text is not None and submission.rules.pod_group_json:
-            return _group(json.loads(text), keys.POD_GROUP_JSON)
-    except (yaml.YAMLError, json.JSONDecodeError):
-        key = keys.POD_GROUP_FILE if path is not None else keys.POD_GROUP_JSON
-        raise refuse(key, "is not a valid PodGroup document") from None
+    if path is not None:
+        content = uris.content(submission.contents, path, keys.POD_GROUP_FILE)
+        return _group(content, keys.POD_GROUP_FILE)
+    if text is not None and submission.rules.pod_group_json:
+        return _group(text.encode("utf-8", "replace"), keys.POD_GROUP_JSON)
     return {}
 
 
-def _group(document: object, key: str) -> Mapping[str, Any]:
-    if not isinstance(document, dict):
-        raise SpecError(key, "must be a PodGroup", type(document).__name__)
-    return document
+def _group(content: bytes, key: str) -> Mapping[str, Any]:
+    found = podtypes.documents(content, key)
+    if len(found) != 1 or not isinstance(found[0], dict):
+        raise SpecError(key, "is not a valid PodGroup document")
+    group = found[0]
+    for part in ("metadata", "spec"):
+        if not isinstance(group.get(part) or {}, dict):
+            raise SpecError(key, f"{part} must be a mapping", type(group[part]).__name__)
+    return group
