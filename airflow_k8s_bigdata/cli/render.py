@@ -30,7 +30,7 @@ HIDDEN = "<hidden: use --show-secrets>"
     "--diff-cr",
     "custom_resource_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A Kubeflow SparkApplication (v1beta2) in YAML.",
+    help="A SparkApplication of Kubeflow's (v1beta2, also a ScheduledSparkApplication) or Apache's operator, in YAML.",
 )
 @click.option("-o", "--output", type=click.Choice(["yaml", "json", "python"]), default="yaml", show_default=True)
 @click.option("--show-secrets", is_flag=True, help="Print the values in Secrets too.")
@@ -73,7 +73,7 @@ def command(
                 raise click.UsageError("--dag needs --task")
             application, identity = dag_tasks.application_of(dag_file, task_id, run_id=run_id, date=date)
         elif custom_resource_file is not None:
-            application, left = custom_resource.application_of(_document(custom_resource_file))
+            application, left = custom_resource.read(custom_resource_file.read_bytes(), str(custom_resource_file))
         else:
             application = reading.application_of(words, spark_version=spark_version, env=os.environ, cwd=None)
         if spark_version:
@@ -85,16 +85,6 @@ def command(
     click.echo(_shown(application, shown, left, output))
 
 
-def _document(path: Path) -> Mapping[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise click.ClickException(f"{path} is not YAML: {error}") from None
-    if not isinstance(document, dict):
-        raise click.ClickException(f"{path} holds no object")
-    return document
-
-
 def _without_secrets(obj: Mapping[str, Any]) -> dict[str, Any]:
     if obj["kind"] != "Secret":
         return dict(obj)
@@ -104,10 +94,15 @@ def _without_secrets(obj: Mapping[str, Any]) -> dict[str, Any]:
 def _shown(application: SparkApplication, objects: list[dict[str, Any]], left: list[str], output: str) -> str:
     if output == "json":
         return json.dumps({"objects": objects, "without_equivalent": left}, indent=2)
-    notes = "".join(f"# no equivalent: {field}\n" for field in left)
+    notes = "".join(f"# no equivalent: {_with_hint(field)}\n" for field in left)
     if output == "python":
         return notes + source(application)
     return notes + yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120).rstrip("\n")
+
+
+def _with_hint(field: str) -> str:
+    hint = custom_resource.hint(field)
+    return f"{field} ({hint})" if hint else field
 
 
 class _Dumper(yaml.SafeDumper):
