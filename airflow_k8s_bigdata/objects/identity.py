@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -47,13 +48,15 @@ class Identity:
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Self | None:
-        """The task instance that an object of a run belongs to, from its annotations; None when they are not there."""
+        """The task instance that an object of a run belongs to, from its annotations; None when they do not say."""
         full = metadata.get("annotations") or {}
         wanted = ("instance", "dag_id", "run_id", "task_id", "map_index")
         parts = [str(full[f"{PREFIX}/{name}"]) for name in wanted if f"{PREFIX}/{name}" in full]
         if len(parts) < len(wanted):
             return None
         instance, dag_id, run_id, task_id, map_index = parts
+        if re.fullmatch(r"-?[0-9]{1,9}", map_index) is None:
+            return None
         return cls(instance, dag_id, run_id, task_id, int(map_index))
 
     @classmethod
