@@ -1,4 +1,4 @@
-# make demo   sets everything up and runs the example DAG with real Airflow and real Spark; KEEP=1 leaves it running
+# make demo   sets everything up and runs the example DAG with real Airflow and real Spark; KEEP=1 leaves it running, also if it fails
 # make test   sets everything up and runs all checks and tests
 .PHONY: demo test unit mutants compat lint setup lock picture test-cluster chaos fuzz
 
@@ -39,10 +39,10 @@ mutants: setup
 compat: setup
 	@.venv/bin/python -m tests.compat $(ROWS)
 
-# Command lines at random, each given to a real spark-submit of three Spark versions too: about half an hour
+# Whatever is parsed, at random; command lines are given to a real spark-submit of three Spark versions too: about half an hour
 fuzz: setup
 	@scripts/setup --all-sparks
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) .venv/bin/python -m pytest -q $(PYTEST) tests/spark/test_any_submission.py
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) .venv/bin/python -m pytest -q $(PYTEST) tests/fuzz tests/spark/test_any_submission.py
 
 # The README's picture, from a real run; needs Debian's package chromium
 picture: setup
