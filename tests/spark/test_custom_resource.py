@@ -425,6 +425,12 @@ def test_a_batch_scheduler_schedules_driver_and_executors(scheduler: str) -> Non
     assert keys_of(spec)["spark.kubernetes.executor.scheduler.name"] == scheduler
 
 
+def test_a_group_that_the_operator_would_make_is_named() -> None:
+    [left] = convert({"batchScheduler": "kube-scheduler"})[1]
+    assert left == "spec.batchScheduler: PodGroup"
+    assert custom_resource.hint(left).startswith("the scheduler is set")
+
+
 def test_volcano_counts_driver_and_all_executors() -> None:
     spec = {"batchScheduler": "volcano", "executor": {"coreRequest": "500m", "instances": 3, "memory": "2g"}}
     group = only(manifests(convert(spec)[0]), "PodGroup")

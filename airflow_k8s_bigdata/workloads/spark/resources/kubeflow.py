@@ -37,6 +37,7 @@ NEVER = {
     "driverPodDisruptionBudget": "a driver that is evicted is started again by the task's retries",
     "memoryLimit": "Spark sets the limit to its request: memory and memoryOverhead",
     "pythonVersion": "the image has one Python; PYSPARK_PYTHON names another",
+    "batchScheduler: PodGroup": "the scheduler is set; make the group and label the pods with its name",
     "sparkConfigMap": "mounted, but SPARK_CONF_DIR stays the folder of Spark's own files",
 }
 """Fields without an equivalent, with what to do instead; every other field of the schema is converted."""
