@@ -532,3 +532,37 @@ def test_a_list_is_read_as_its_items() -> None:
 def test_a_file_without_exactly_one_resource_is_refused(text: str) -> None:
     with pytest.raises(SpecError):
         custom_resource.read(text)
+
+
+def test_a_volume_that_is_mounted_twice_is_there_once() -> None:
+    mounts = [{"name": "scratch", "mountPath": path} for path in ("/a", "/b")]
+    pod = driver_of({"driver.volumeMounts": mounts})
+    assert [volume["name"] for volume in pod["spec"]["volumes"]].count("scratch") == 1
+
+
+def test_a_volumes_name_is_cut_where_no_dash_is() -> None:
+    pod = driver_of({"driver.configMaps": [{"name": "a" * 49 + "." + "b" * 20, "path": "/x"}]})
+    assert any(volume["name"].startswith("a" * 49 + "-") for volume in pod["spec"]["volumes"])
+    assert not any("--" in volume["name"] for volume in pod["spec"]["volumes"])
+
+
+def test_a_priority_class_replaces_a_templates_priority() -> None:
+    spec = {"driver.template": {"spec": {"priority": 5}}, "driver.priorityClassName": "high"}
+    assert "priority" not in driver_of(spec)["spec"]
+
+
+def test_a_driver_in_somebodys_group_gets_none() -> None:
+    annotations = {"scheduling.k8s.io/group-name": "theirs"}
+    assert convert({"batchScheduler": "volcano", "driver.annotations": annotations})[0].driver.pod_group is None
+
+
+def test_yunikorns_queue_stands_among_the_labels_of_a_task_group() -> None:
+    spec = {"batchScheduler": "yunikorn", "batchSchedulerOptions": {"queue": "q"}, "driver.labels": {"a": "b"}}
+    text = driver_of(spec)["metadata"]["annotations"]["yunikorn.apache.org/task-groups"]
+    assert [group.get("labels") for group in json.loads(text)] == [{"a": "b", "queue": "q"}, None]
+
+
+def test_keys_of_apaches_spark_conf_win_over_its_fields() -> None:
+    conf = {**APACHE["spec"]["sparkConf"], "spark.jars": "local:///mine.jar", "spark.app.name": "mine"}
+    application, _ = convert({"jars": "local:///job.jar,local:///b.jar", "sparkConf": conf}, APACHE)
+    assert (application.name, application.dependencies.jars) == (None, ())
