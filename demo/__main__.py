@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -29,23 +30,15 @@ console = Console(highlight=False, soft_wrap=True)
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave everything running and print how to log in")
+    parser.add_argument("--keep", action="store_true", help="leave everything running, also if it fails or is late")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shutil.rmtree(FOLDER, ignore_errors=True)
     started: list[Any] = []
     try:
-        kube = start_localkube()
-        started.append(kube)
-        airflow = start_airflow(kube)
-        started.append(airflow)
-        succeeded = _run(airflow, kube)
-        if arguments.keep:
-            _keep(airflow)
-    except (RuntimeError, httpx.HTTPError, OSError) as error:
-        console.print(f"[bold red]DEMO FAILED[/]: {error}", markup=True)
-        console.print(f"Look into {FOLDER.relative_to(ROOT)}: localkube.log, airflow/*.log, airflow/logs")
-        return 1
+        succeeded = _attempt(started)
+        if arguments.keep and started:
+            _keep(started)
     except KeyboardInterrupt:
         console.print("interrupted; ending what was started")
         return 130
@@ -53,6 +46,22 @@ def main() -> int:
         for part in reversed(started):
             part.stop()
     return 0 if succeeded else 1
+
+
+def _attempt(started: list[Any]) -> bool:
+    """Whether the example ran to its end; what was started is in the list, even if it came up in part only."""
+    try:
+        kube = start_localkube()
+        started.append(kube)
+        airflow = make_airflow(kube)
+        started.append(airflow)
+        bring_up(airflow)
+        return _run(airflow, kube)
+    except (RuntimeError, httpx.HTTPError, OSError) as error:
+        console.print("[bold red]DEMO FAILED[/]:", end=" ")
+        console.print(str(error), markup=False)
+        console.print(f"Look into {FOLDER.relative_to(ROOT)}: localkube.log, airflow/*.log, airflow/logs")
+        return False
 
 
 def start_localkube() -> LocalKube:
@@ -65,26 +74,37 @@ def start_localkube() -> LocalKube:
 
 
 def start_airflow(kube: LocalKube, extra_env: dict[str, str] | None = None) -> Airflow:
-    """Airflow in the demo's folder, with the example DAGs and a connection to localkube."""
+    """Airflow in the demo's folder, with the example DAGs and a connection to localkube; stopped if it fails."""
+    airflow = make_airflow(kube, extra_env)
+    try:
+        bring_up(airflow)
+    except BaseException:
+        airflow.stop()
+        raise
+    return airflow
+
+
+def make_airflow(kube: LocalKube, extra_env: dict[str, str] | None = None) -> Airflow:
+    """Airflow in the demo's folder, not yet started."""
     flights = FOLDER / "flights"
     flights.mkdir(parents=True)
-    airflow = Airflow(
+    return Airflow(
         FOLDER / "airflow",
         dags=ROOT / "example_dags",
         kubeconfig=kube.kubeconfig,
         namespace=kube.namespace,
         extra_env={"FLIGHTS_FOLDER": str(flights), **(extra_env or {})},
     )
-    try:
-        with console.status("making Airflow's database"):
-            airflow.run("db", "migrate")
-        with console.status("starting Airflow: api-server, scheduler, dag-processor, triggerer"):
-            airflow.start()
-    except BaseException:
-        airflow.stop()
-        raise
-    console.print(f"Airflow is up at {airflow.url}")
-    return airflow
+
+
+def bring_up(airflow: Airflow) -> None:
+    """Start Airflow; how to log in is said first, as it may be wanted while the example runs."""
+    console.print(f"Airflow's UI will be at {airflow.url}   user {airflow.user}   password {airflow.password}")
+    with console.status("making Airflow's database"):
+        airflow.run("db", "migrate")
+    with console.status("starting Airflow: api-server, scheduler, dag-processor, triggerer"):
+        airflow.start()
+    console.print("Airflow is up")
 
 
 def _run(airflow: Airflow, kube: LocalKube) -> bool:
@@ -146,10 +166,13 @@ def _result(airflow: Airflow, run_id: str, task_id: str) -> Any:
         return None
 
 
-def _keep(airflow: Airflow) -> None:
-    console.print(f"\nAirflow's UI: {airflow.url}   user {airflow.user}   password {airflow.password}")
-    console.print("Ctrl-C ends everything.")
-    signal.pause()
+def _keep(started: list[Any]) -> None:
+    for part in started:
+        if isinstance(part, Airflow):
+            console.print(f"\nAirflow's UI: {part.url}   user {part.user}   password {part.password}")
+    console.print("Everything is left running. Ctrl-C ends it.")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
 
 
 if __name__ == "__main__":

@@ -38,8 +38,20 @@ PATIENT = {
 """Waits that a machine with few cores would reach while many processes start, and nobody has to wait for."""
 
 
+INHERITED = ("AIRFLOW_VAR_", "AIRFLOW_CONN_")
+"""Variables and connections that the caller's environment may hold for DAGs; other settings of another Airflow don't
+belong here."""
+
+
+def is_inherited(name: str) -> bool:
+    """Whether a variable of the caller's environment reaches this Airflow."""
+    return not name.startswith("AIRFLOW") or name.startswith(INHERITED)
+
+
 class Airflow:
     """An Airflow installation in a folder of its own: configured, migrated, started, asked, stopped.
+
+    It has the Variables and connections of the caller's environment, but for its own `kubernetes_default`.
 
     :param kubeconfig: what the connection `kubernetes_default` points to.
     :param extra_env: added to the environment of every process.
@@ -71,7 +83,7 @@ class Airflow:
             "extra": {"kube_config_path": str(kubeconfig), "namespace": namespace},
         }
         self.env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+            **{name: value for name, value in os.environ.items() if is_inherited(name)},
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
             "AIRFLOW_HOME": str(folder),
             "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(connection),

@@ -12,6 +12,7 @@ from typing import TypeVar
 import click
 
 from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.cli import printing
 from airflow_k8s_bigdata.cli.cluster_options import Age, cluster_options, connected, json_option
 from airflow_k8s_bigdata.kube.api import Api
 from airflow_k8s_bigdata.runs import cleaning
@@ -66,7 +67,8 @@ def command(
         return
     for one in found:
         task = f" [{one.dag_id}.{one.task_id}]" if one.dag_id else ""
-        click.echo(f"{'deleted' if yes else 'would delete'} {one.kind} {one.namespace}/{one.name}{task}: {one.why}")
+        done = "deleted" if yes else "would delete"
+        click.echo(printing.printable(f"{done} {one.kind} {one.namespace}/{one.name}{task}: {one.why}"))
     if found and not yes:
         click.echo("Nothing was done; add --yes.")
     elif not found:
@@ -100,4 +102,4 @@ async def _with_storage(work: Callable[[str], T], where: str) -> T:
     try:
         return await asyncio.to_thread(work, where)
     except (errors.StorageFailed, errors.SpecError) as error:
-        raise click.ClickException(f"{where}: {error}") from error
+        raise printing.failure(f"{where}: {error}") from error

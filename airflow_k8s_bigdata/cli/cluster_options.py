@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.cli import printing
 from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 
 T = TypeVar("T")
@@ -62,8 +63,8 @@ def connected(kubeconfig: str | None, context: str | None, work: Callable[[Api],
 
     try:
         return asyncio.run(body())
-    except errors.ClusterError as error:
-        raise click.ClickException(str(error)) from None
+    except (errors.ClusterError, errors.SpecError) as error:
+        raise printing.failure(error) from None
 
 
 json_option = functools.partial(click.option, "--json", "as_json", is_flag=True)

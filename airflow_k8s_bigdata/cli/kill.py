@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from airflow_k8s_bigdata.cli import printing
 from airflow_k8s_bigdata.cli.cluster_options import cluster_options, connected
 from airflow_k8s_bigdata.kube.api import Api
 from airflow_k8s_bigdata.runs import inventory
@@ -45,8 +46,12 @@ def command(
 
     found = connected(kubeconfig, context, work)
     for entry in found:
-        click.echo(f"{'killed' if yes else 'would kill'} {entry.name} ({entry.dag_id}.{entry.task_id} {entry.run_id})")
+        task = f"{entry.dag_id}.{entry.task_id} {entry.run_id}"
+        click.echo(printing.printable(f"{'killed' if yes else 'would kill'} {entry.name} ({task})"))
     if missing := set(names) - {entry.name for entry in found}:
-        raise click.ClickException(f"no living driver of that name in {namespace}: {', '.join(sorted(missing))}")
+        raise printing.failure(f"no living driver of that name in {namespace}: {', '.join(sorted(missing))}")
     if found and not yes:
         click.echo("Nothing was done; add --yes.")
+    if not found:
+        run = f" in run {run_id}" if run_id is not None else ""
+        click.echo(printing.printable(f"No living driver of DAG {dag_id}{run} in {namespace}."))

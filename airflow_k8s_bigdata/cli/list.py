@@ -6,11 +6,12 @@ import dataclasses
 import json
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from airflow_k8s_bigdata.cli import printing
 from airflow_k8s_bigdata.cli.cluster_options import cluster_options, connected, json_option
 from airflow_k8s_bigdata.runs import inventory
+
+HEAD = ("driver", "phase", "outcome", "dag", "task", "run", "try", "created")
 
 
 @click.command(name="list")
@@ -33,9 +34,10 @@ def command(
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(entry) for entry in found]))
         return
-    table = Table("driver", "phase", "outcome", "dag", "task", "run", "try", "created", box=None)
-    for entry in found:
-        task = entry.task_id if entry.map_index < 0 else f"{entry.task_id}[{entry.map_index}]"
-        facts = (entry.name, entry.phase, entry.outcome, entry.dag_id, task, entry.run_id)
-        table.add_row(*facts, str(entry.try_number), entry.created)
-    Console(soft_wrap=True).print(table)
+    click.echo(printing.table(HEAD, [_row(entry) for entry in found]))
+
+
+def _row(entry: inventory.Entry) -> tuple[str, ...]:
+    task = entry.task_id if entry.map_index < 0 else f"{entry.task_id}[{entry.map_index}]"
+    facts = (entry.name, entry.phase, entry.outcome, entry.dag_id, task, entry.run_id)
+    return (*facts, str(entry.try_number), entry.created)

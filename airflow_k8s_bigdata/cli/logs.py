@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import BinaryIO
 
 import click
 
 from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.cli import printing
 from airflow_k8s_bigdata.cli.cluster_options import cluster_options, connected
 from airflow_k8s_bigdata.kube import paths
 from airflow_k8s_bigdata.kube.api import Api, Object
@@ -21,6 +22,8 @@ from airflow_k8s_bigdata.runs.sinks import Silent
 from airflow_k8s_bigdata.workloads.base import LogSource
 from airflow_k8s_bigdata.workloads.spark import executorpods
 from airflow_k8s_bigdata.workloads.spark.judging import driver_container
+
+Out = BinaryIO | printing.Harmless
 
 
 @click.command(name="logs")
@@ -40,21 +43,30 @@ def command(
     executors: bool,
     archive: str | None,
 ) -> None:
-    """Print the log of a driver: NAME is its pod's, or an application id. Secrets of its settings are hidden."""
+    """Print the log of a driver: NAME is its pod's, or an application id. Secrets of its settings are hidden.
+
+    A pipe gets the log byte by byte; on a terminal, control characters are shown as `\\x1b`, not obeyed.
+    """
     if archive is not None:
         _print_archive(archive, executors=executors)
         return
     if bool(name) == bool(selector):
         raise click.UsageError("name a driver (see `k8s-bigdata list`), or give --selector or --archive")
 
+    out = printing.standard_output()
+
     async def work(api: Api) -> None:
         driver = await _found(api, namespace, name, selector)
         if follow:
-            await collecting.follow(api, driver, sink=Printed(sys.stdout.buffer), executors=executors)
+            await collecting.follow(api, driver, sink=Printed(out), executors=executors)
         else:
-            await _print_now(api, driver, executors=executors)
+            await _print_now(api, driver, out, executors=executors)
 
-    connected(kubeconfig, context, work)
+    try:
+        connected(kubeconfig, context, work)
+    finally:
+        if isinstance(out, printing.Harmless):
+            out.close()
 
 
 async def _found(api: Api, namespace: str, name: str | None, selector: str | None) -> Object:
@@ -70,21 +82,21 @@ async def _found(api: Api, namespace: str, name: str | None, selector: str | Non
 class Printed(Silent):
     """A sink that prints a log's own bytes, and what is said about it to stderr."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: Out) -> None:
         self._out = out
         self._secrets: Sequence[bytes] = ()
 
     def note(self, level: int, text: str) -> None:
         """To stderr."""
         del level
-        click.echo(text, err=True)
+        click.echo(printing.printable_lines(text), err=True)
 
     async def records(self, source: LogSource, records: Sequence[Record]) -> None:
         """To stdout, at once."""
         del source
         for record in records:
             if record.note:
-                click.echo(record.text, err=True)
+                click.echo(printing.printable_lines(record.text), err=True)
             else:
                 self._out.write(redaction.conceal(record.raw(), self._secrets))
         self._out.flush()
@@ -94,38 +106,39 @@ class Printed(Silent):
         self._secrets = redaction.longest_first(values)
 
 
-async def _print_now(api: Api, driver: Object, *, executors: bool) -> None:
+async def _print_now(api: Api, driver: Object, out: Out, *, executors: bool) -> None:
     """What there is now, one container after the other."""
     namespace, name = str(driver["metadata"]["namespace"]), pods.name_of(driver)
     secrets = redaction.longest_first(await concealing.secret_values(api, namespace, name))
-    await _copy(api, driver, driver_container(driver), b"", secrets)
+    await _copy(api, driver, driver_container(driver), partial(_print, out, b"", secrets))
     application = (driver["metadata"].get("labels") or {}).get(APPLICATION)
     if not executors or not application:
         return
     selector = f"{APPLICATION}={application},spark-role=executor"
     for pod in (await api.list("Pod", namespace, labelSelector=selector)).get("items") or []:
-        await _copy(api, pod, executorpods.container_of(pod), f"[{pods.name_of(pod)}] ".encode(), secrets)
+        label = f"[{pods.name_of(pod)}] ".encode()
+        await _copy(api, pod, executorpods.container_of(pod), partial(_print, out, label, secrets))
 
 
-async def _copy(api: Api, pod: Object, container: str, label: bytes, secrets: Sequence[bytes]) -> None:
+async def _copy(api: Api, pod: Object, container: str, show: Callable[[Sequence[Lines | Piece]], None]) -> None:
     namespace, name = str(pod["metadata"]["namespace"]), pods.name_of(pod)
     path, params = paths.of("Pod", namespace, name) + "/log", {"container": container, "timestamps": "true"}
     feed = LineFeed(Cursor())
     async with api.stream(path, params, action=f"read the log of {namespace}/{name}") as body:
         while chunk := await body.readany():
-            _print(feed.feed(chunk), label, secrets)
-    _print(feed.end(), label, secrets)
+            show(feed.feed(chunk))
+    show(feed.end())
 
 
-def _print(items: Sequence[Lines | Piece], label: bytes, secrets: Sequence[bytes]) -> None:
+def _print(out: Out, label: bytes, secrets: Sequence[bytes], items: Sequence[Lines | Piece]) -> None:
     """Whole lines, so that no secret comes in two."""
     for item in items:
         if isinstance(item, Piece):
             text = (b"" if item.offset else label) + item.text + (b"\n" if item.finished else b"")
         else:
             text = b"".join([label + line[PREFIX:] + b"\n" for line in item])
-        sys.stdout.buffer.write(redaction.conceal(text, secrets))
-    sys.stdout.buffer.flush()
+        out.write(redaction.conceal(text, secrets))
+    out.flush()
 
 
 def _print_archive(folder: str, *, executors: bool) -> None:
@@ -133,7 +146,7 @@ def _print_archive(folder: str, *, executors: bool) -> None:
     from airflow_k8s_bigdata.runs import archive
 
     async def work() -> None:
-        store = ObjectStore(folder)
+        store, out = ObjectStore(folder), printing.standard_output()
         index = await archive.read_index(store)
         if index is None:
             raise errors.ArchiveFailed("there is none", action=f"read {folder}")
@@ -141,14 +154,16 @@ def _print_archive(folder: str, *, executors: bool) -> None:
             if log.pod != index.run.get("driver") and not executors:
                 continue
             for gap in log.gaps:
-                click.echo(str(gap), err=True)
+                click.echo(printing.printable_lines(str(gap)), err=True)
             if executors:
-                click.echo(f"==> {log.pod} <==", err=True)
+                click.echo(printing.printable(f"==> {log.pod} <=="), err=True)
             async for data in archive.content(store, log):
-                sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+                out.write(data)
+        out.flush()
+        if isinstance(out, printing.Harmless):
+            out.close()
 
     try:
         asyncio.run(work())
     except (errors.ArchiveFailed, errors.SpecError) as error:
-        raise click.ClickException(str(error)) from None
+        raise printing.failure(error) from None

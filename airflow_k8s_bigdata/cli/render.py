@@ -12,7 +12,7 @@ from typing import Any
 import click
 import yaml
 
-from airflow_k8s_bigdata.cli import dag_tasks
+from airflow_k8s_bigdata.cli import dag_tasks, printing
 from airflow_k8s_bigdata.errors import SpecError
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.workloads.spark import SparkApplication, custom_resource, manifests, reading
@@ -24,13 +24,15 @@ HIDDEN = "<hidden: use --show-secrets>"
 @click.option("--spark-version", help="Spark version whose rules apply. Default: the image's tag, else the newest.")
 @click.option("--dag", "dag_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A DAG file.")
 @click.option("--task", "task_id", help="With --dag: the task whose application is rendered.")
+@click.option("--dag-id", help="With --dag: which DAG of the file, where several have such a task.")
+@click.option("--map-index", type=int, default=0, show_default=True, help="With --dag: which item of a mapped task.")
 @click.option("--run-id", default="manual__render", show_default=True, help="With --dag: the run that names are for.")
 @click.option("--date", help="With --dag: the run's logical date, ISO 8601. Default: now.")
 @click.option(
     "--diff-cr",
     "custom_resource_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A Kubeflow SparkApplication (v1beta2) in YAML.",
+    help="A SparkApplication of Kubeflow's (v1beta2, also a ScheduledSparkApplication) or Apache's operator, in YAML.",
 )
 @click.option("-o", "--output", type=click.Choice(["yaml", "json", "python"]), default="yaml", show_default=True)
 @click.option("--show-secrets", is_flag=True, help="Print the values in Secrets too.")
@@ -40,6 +42,8 @@ def command(
     spark_version: str | None,
     dag_file: Path | None,
     task_id: str | None,
+    dag_id: str | None,
+    map_index: int,
     run_id: str,
     date: str | None,
     custom_resource_file: Path | None,
@@ -57,9 +61,9 @@ def command(
     a resource   k8s-bigdata render --diff-cr spark.yaml
 
     Objects come in creation order: what goes before the driver, the driver, and what it will own once its uid is
-    known. A command sees this shell's environment, as spark-submit would. A task's names are those of --run-id; its
-    templates are rendered with params and dates, not with XComs, connections or variables. Fields of a resource that
-    have no equivalent are listed first.
+    known. A command sees this shell's environment, as spark-submit would. A task's names are those of --run-id, its
+    namespace is where it would run; its templates are rendered with params, dates and Airflow's Variables, not with
+    XComs and connections. Fields of a resource that have no equivalent are listed first.
 
     With `-o python` the application is printed as it would stand in a DAG file.
     """
@@ -71,28 +75,19 @@ def command(
         if dag_file is not None:
             if task_id is None:
                 raise click.UsageError("--dag needs --task")
-            application, identity = dag_tasks.application_of(dag_file, task_id, run_id=run_id, date=date)
+            wanted = dag_tasks.Wanted(dag_file, task_id, run_id, dag_id=dag_id, date=date, map_index=map_index)
+            application, identity = dag_tasks.application_of(wanted)
         elif custom_resource_file is not None:
-            application, left = custom_resource.application_of(_document(custom_resource_file))
+            application, left = custom_resource.read(custom_resource_file.read_bytes(), str(custom_resource_file))
         else:
             application = reading.application_of(words, spark_version=spark_version, env=os.environ, cwd=None)
         if spark_version:
             application = dataclasses.replace(application, spark_version=spark_version)
         objects = manifests(application, identity=identity)
     except SpecError as error:
-        raise click.ClickException(str(error)) from None
+        raise printing.failure(error) from None
     shown = objects if show_secrets else [_without_secrets(obj) for obj in objects]
     click.echo(_shown(application, shown, left, output))
-
-
-def _document(path: Path) -> Mapping[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise click.ClickException(f"{path} is not YAML: {error}") from None
-    if not isinstance(document, dict):
-        raise click.ClickException(f"{path} holds no object")
-    return document
 
 
 def _without_secrets(obj: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,10 +99,15 @@ def _without_secrets(obj: Mapping[str, Any]) -> dict[str, Any]:
 def _shown(application: SparkApplication, objects: list[dict[str, Any]], left: list[str], output: str) -> str:
     if output == "json":
         return json.dumps({"objects": objects, "without_equivalent": left}, indent=2)
-    notes = "".join(f"# no equivalent: {field}\n" for field in left)
+    notes = "".join(f"# no equivalent: {printing.printable(_with_hint(field))}\n" for field in left)
     if output == "python":
         return notes + source(application)
     return notes + yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120).rstrip("\n")
+
+
+def _with_hint(field: str) -> str:
+    hint = custom_resource.hint(field)
+    return f"{field} ({hint})" if hint else field
 
 
 class _Dumper(yaml.SafeDumper):

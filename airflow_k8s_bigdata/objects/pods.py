@@ -48,8 +48,12 @@ class Container:
 
 
 def moment(text: str | None) -> datetime | None:
-    """A Kubernetes timestamp (RFC 3339, with or without fractions), aware; None for None and for ""."""
-    return datetime.fromisoformat(text) if text else None
+    """A Kubernetes timestamp (RFC 3339, with or without fractions), aware; None for None, "" and what is none."""
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except (ValueError, TypeError):  # somebody's annotation
+        return None
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
 
 
 def name_of(pod: Object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from airflow_k8s_bigdata import errors
@@ -60,16 +61,21 @@ def _entry(driver: Object) -> Entry:
     labels = meta.get("labels") or {}
     noted = recording.noted_on(driver) or {}
     return Entry(
-        namespace=meta["namespace"],
-        name=meta["name"],
-        uid=meta["uid"],
+        namespace=str(meta.get("namespace") or ""),
+        name=str(meta.get("name") or ""),
+        uid=str(meta.get("uid") or ""),
         phase="Terminating" if meta.get("deletionTimestamp") else pods.phase_of(driver),
         outcome=str(noted.get("state", "")),
-        instance=full.get("instance", ""),
-        dag_id=full.get("dag_id", labels.get("dag_id", "")),
-        run_id=full.get("run_id", labels.get("run_id", "")),
-        task_id=full.get("task_id", labels.get("task_id", "")),
-        map_index=int(full.get("map_index", "-1")),
-        try_number=int(labels.get(identities.TRY, "0")),
-        created=str(meta["creationTimestamp"]),
+        instance=str(full.get("instance", "")),
+        dag_id=str(full.get("dag_id", labels.get("dag_id", ""))),
+        run_id=str(full.get("run_id", labels.get("run_id", ""))),
+        task_id=str(full.get("task_id", labels.get("task_id", ""))),
+        map_index=_number(full.get("map_index"), -1),
+        try_number=_number(labels.get(identities.TRY), 0),
+        created=str(meta.get("creationTimestamp") or ""),
     )
+
+
+def _number(text: object, default: int) -> int:
+    """The number in a label or annotation, which anybody may have written."""
+    return int(str(text)) if re.fullmatch(r"-?[0-9]{1,9}", str(text)) else default

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 _TABLE_WIDTH = 150
+_WIDEST = 100_000
 
 
 class State(enum.StrEnum):
@@ -65,16 +66,24 @@ def hopeless(findings: Iterable[Finding]) -> Findings:
     return [finding for finding in findings if finding.state is State.MISSING]
 
 
-def table(findings: Sequence[Finding]) -> str:
-    """The findings as plain text for a log or a terminal."""
+def table(findings: Sequence[Finding], *, width: int | None = _TABLE_WIDTH) -> str:
+    """The findings as plain text for a log or a terminal.
+
+    :param width: where long lines are folded; None: nowhere.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table("", "what", "found", "what to do", box=None, pad_edge=False)
+    shown = Table(box=None, pad_edge=False)
+    for head in ("", "what", "found", "what to do"):
+        shown.add_column(head, overflow="fold")
     for finding in findings:
         shown.add_row(str(finding.state), finding.subject, finding.detail, finding.fix)
     text = io.StringIO()
-    Console(file=text, width=_TABLE_WIDTH, color_system=None, markup=False, highlight=False).print(shown)
+    console = Console(file=text, width=width, color_system=None, markup=False, highlight=False, emoji=False)
+    if width is None:
+        console.width = max(1, console.measure(shown, options=console.options.update(width=_WIDEST)).maximum)
+    console.print(shown)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 

@@ -31,9 +31,10 @@ def command(commands: Path, name: str, body: str) -> None:
     path.chmod(0o755)
 
 
-def set_up(machine: Path) -> subprocess.CompletedProcess[str]:
+def set_up(machine: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     script = machine.parent / "scripts" / "setup"
-    return subprocess.run([str(script)], env={"PATH": str(machine)}, capture_output=True, text=True, check=False)
+    env = {"PATH": str(machine), **environment}
+    return subprocess.run([str(script)], env=env, capture_output=True, text=True, check=False)
 
 
 def test_a_machine_without_java_is_told_which_package_is_missing(machine: Path) -> None:
@@ -54,3 +55,17 @@ def test_a_machine_without_a_python_that_fits_is_told_so(machine: Path) -> None:
     done = set_up(machine)
     assert done.returncode == 1
     assert "python3" in done.stderr
+
+
+@pytest.mark.parametrize(("given", "patience"), [(None, "3600"), ("60", "60")])
+def test_checkouts_that_are_set_up_at_once_wait_for_each_other(machine: Path, given: str | None, patience: str) -> None:
+    command(machine, "java", """echo 'openjdk version "21.0.2" 2024-01-16' >&2""")
+    command(machine, "python3", "exit 0")
+    programs = machine.parent / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    command(programs, "python", "exit 0")
+    command(programs, "uv", 'echo "$UV_LOCK_TIMEOUT" >> patience')
+    environment = {} if given is None else {"UV_LOCK_TIMEOUT": given}
+    done = set_up(machine, **environment)
+    assert done.returncode == 0, done.stderr
+    assert set((machine.parent / "patience").read_text().split()) == {patience}

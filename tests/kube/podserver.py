@@ -231,11 +231,11 @@ class PodServer:
 
 
 def _matcher(request: web.Request) -> Callable[[Stored], bool]:
-    labels = [part.split("=") for part in request.query.get("labelSelector", "").split(",") if part]
+    labels = [part.partition("=") for part in request.query.get("labelSelector", "").split(",") if part]
     fields = dict(part.split("=") for part in request.query.get("fieldSelector", "").split(",") if part)
     about = fields.get("involvedObject.uid")
     return lambda stored: (
-        all(stored.labels.get(key) == value for key, value in labels)
+        all(stored.labels.get(key) == value if equals else key in stored.labels for key, equals, value in labels)
         and about
         in (
             None,

@@ -54,7 +54,7 @@ def test_json_holds_objects_and_what_has_no_equivalent(tmp_path: Path) -> None:
 def test_a_resource_can_be_printed_as_it_would_stand_in_a_dag_file(tmp_path: Path) -> None:
     (tmp_path / "spark.yaml").write_text(yaml.safe_dump(RESOURCE, sort_keys=False))
     shown = render("--diff-cr", str(tmp_path / "spark.yaml"), "-o", "python").stdout
-    assert shown.startswith("# no equivalent: spec.restartPolicy\n")
+    assert shown.startswith("# no equivalent: spec.restartPolicy (the task's retries and retry_delay)\n")
     namespace: dict[str, object] = {}
     exec("from airflow_k8s_bigdata.workloads.spark import *\napplication = " + shown.split("\n", 3)[3], namespace)
     assert namespace["application"] != {}

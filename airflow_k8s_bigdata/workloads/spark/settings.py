@@ -13,7 +13,7 @@ from airflow_k8s_bigdata.objects import redaction
 # The default of spark.redaction.regex.
 _SECRET_KEY = re.compile(r"(?i)secret|password|token|access[.]?key|api[.]?key")
 _ENVIRONMENT = re.compile(r"spark\.(?:kubernetes\.driver|executor)Env\.")
-_BYTES = re.compile(r"([0-9]+)([a-z]+)?")
+_BYTES = re.compile(r"([0-9]{1,400})([a-z]+)?")
 _BYTE_UNITS = {
     unit: 1024**power
     for power, pair in enumerate(("b", "k kb kib", "m mb mib", "g gb gib", "t tb tib", "p pb pib"))
@@ -157,7 +157,7 @@ def java_split(text: str, separator: str) -> list[str]:
 
 def java_int(text: str) -> int | None:
     """What Java's Integer.parseInt reads, which trims nothing; None for what it refuses."""
-    if re.fullmatch(r"[+-]?\d+", text) is None or not -LARGEST_INT - 1 <= int(text) <= LARGEST_INT:
+    if re.fullmatch(r"[+-]?\d{1,400}", text) is None or not -LARGEST_INT - 1 <= int(text) <= LARGEST_INT:
         return None
     return int(text)
 
