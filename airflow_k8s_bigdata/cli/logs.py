@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import click
@@ -14,7 +14,8 @@ from airflow_k8s_bigdata.cli.cluster_options import cluster_options, connected
 from airflow_k8s_bigdata.kube import paths
 from airflow_k8s_bigdata.kube.api import Api, Object
 from airflow_k8s_bigdata.objects import pods, redaction
-from airflow_k8s_bigdata.objects.loglines import PREFIX, Cursor, LineFeed, Lines, Piece, Record
+from airflow_k8s_bigdata.objects.logbatches import Batcher
+from airflow_k8s_bigdata.objects.loglines import Batch, Cursor, LineFeed, Record
 from airflow_k8s_bigdata.runs import collecting, concealing
 from airflow_k8s_bigdata.runs.collecting import APPLICATION, Wanted, driver_container
 from airflow_k8s_bigdata.runs.sinks import Silent
@@ -71,7 +72,6 @@ class Printed(Silent):
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        self._secrets: Sequence[bytes] = ()
 
     def note(self, level: int, text: str) -> None:
         """To stderr."""
@@ -85,18 +85,14 @@ class Printed(Silent):
             if record.note:
                 click.echo(record.text, err=True)
             else:
-                self._out.write(redaction.conceal(record.raw(), self._secrets))
+                self._out.write(record.raw())
         self._out.flush()
-
-    async def conceal(self, values: Collection[str]) -> None:
-        """Print *** for them."""
-        self._secrets = redaction.longest_first(values)
 
 
 async def _print_now(api: Api, driver: Object, *, executors: bool) -> None:
     """What there is now, one container after the other."""
     namespace, name = str(driver["metadata"]["namespace"]), pods.name_of(driver)
-    secrets = redaction.longest_first(await concealing.secret_values(api, namespace, name))
+    secrets = redaction.Concealer(await concealing.secret_values(api, namespace, name))
     await _copy(api, driver, driver_container(driver), b"", secrets)
     application = (driver["metadata"].get("labels") or {}).get(APPLICATION)
     if not executors or not application:
@@ -106,24 +102,20 @@ async def _print_now(api: Api, driver: Object, *, executors: bool) -> None:
         await _copy(api, pod, executorpods.container_of(pod), f"[{pods.name_of(pod)}] ".encode(), secrets)
 
 
-async def _copy(api: Api, pod: Object, container: str, label: bytes, secrets: Sequence[bytes]) -> None:
+async def _copy(api: Api, pod: Object, container: str, label: bytes, secrets: redaction.Concealer) -> None:
     namespace, name = str(pod["metadata"]["namespace"]), pods.name_of(pod)
     path, params = paths.of("Pod", namespace, name) + "/log", {"container": container, "timestamps": "true"}
-    feed = LineFeed(Cursor())
+    feed, batcher, concealer = LineFeed(Cursor()), Batcher(Cursor()), redaction.LogConcealer(secrets)
     async with api.stream(path, params, action=f"read the log of {namespace}/{name}") as body:
         while chunk := await body.readany():
-            _print(feed.feed(chunk), label, secrets)
-    _print(feed.end(), label, secrets)
+            _print(batcher.add(feed.feed(chunk), 0.0), label, concealer)
+    _print(batcher.add(feed.end(), 0.0) + batcher.flush(0.0, everything=True), label, concealer)
 
 
-def _print(items: Sequence[Lines | Piece], label: bytes, secrets: Sequence[bytes]) -> None:
-    """Whole lines, so that no secret comes in two."""
-    for item in items:
-        if isinstance(item, Piece):
-            text = (b"" if item.offset else label) + item.text + (b"\n" if item.finished else b"")
-        else:
-            text = b"".join([label + line[PREFIX:] + b"\n" for line in item])
-        sys.stdout.buffer.write(redaction.conceal(text, secrets))
+def _print(batches: Sequence[Batch], label: bytes, concealer: redaction.LogConcealer) -> None:
+    for record in (record for batch in batches for record in batch.records):
+        shown = concealer.record(record).raw()
+        sys.stdout.buffer.write(label + shown.replace(b"\n", b"\n" + label, shown.count(b"\n") - 1) if label else shown)
     sys.stdout.buffer.flush()
 
 
