@@ -8,7 +8,7 @@ from time import process_time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.diagnosis.made_pods import driver, ended, verdict_of
+from made_pods import driver, ended, verdict_of
 
 from airflow_k8s_bigdata.objects.diagnosis import summary_lines
 from airflow_k8s_bigdata.objects.redaction import HIDDEN, redact, secret_name, secrets_in
