@@ -42,7 +42,7 @@ compat: setup
 # Command lines at random, each given to a real spark-submit of three Spark versions too: about half an hour
 fuzz: setup
 	@scripts/setup --all-sparks
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) .venv/bin/python -m pytest -q $(PYTEST) tests/spark/test_any_submission.py
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) .venv/bin/python -m pytest -q $(PYTEST) tests/spark/test_any_submission.py tests/redaction/test_corpora.py
 
 # The README's picture, from a real run; needs Debian's package chromium
 picture: setup

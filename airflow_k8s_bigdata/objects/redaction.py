@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,9 @@ def secrets_in(words: Iterable[str]) -> set[str]:
     return {value for value in forms if can_be_known(value, Strength.PASSWORD)}
 
 
+_NEEDED = re.compile(r"[^\w\-./]")
+
+
 def telling_words(words: Collection[str]) -> list[str]:
     """Of a command line the words that `secrets_in` needs to find the same values."""
     kept: list[str] = []
@@ -184,6 +188,8 @@ def telling_words(words: Collection[str]) -> list[str]:
 
 
 def _found_in(word: str) -> Iterator[str]:
+    if len(word) < 16 and not _NEEDED.search(word):
+        return
     data = word.encode("utf-8", "surrogatepass")
     for start, end in secretshapes.spans(data):
         yield data[start:end].decode("utf-8", "replace")

@@ -38,7 +38,13 @@ def spans(data: bytes, *, everywhere: bool = False) -> list[Span]:
         position = end + 1
         if position >= len(data):
             break
-    return _apart([_whole(data, span) for span in found])
+    whole: list[Span] = []
+    for span in _apart(found):
+        if not whole or span[0] >= whole[-1][1]:
+            whole.append(_whole(data, span))
+        elif span[1] > whole[-1][1]:
+            whole[-1] = _whole(data, (whole[-1][0], span[1]))
+    return whole
 
 
 def literal_spans(data: bytes, literals: tuple[bytes, ...]) -> list[Span]:
@@ -181,7 +187,7 @@ def _behind_names(data: bytes) -> Iterator[Span]:
             continue
         if known and (span := _judged(data, position, known, binds)):
             yield span
-            position = max(span[1], position)
+            position = max(_whole(data, span)[1], position)
 
 
 def _behind_pairs(data: bytes) -> Iterator[Span]:
@@ -222,7 +228,7 @@ _USER_FLAGS = frozenset({"u", "user", "proxy-user"})
 
 def flag_strength(flag: str) -> Strength:
     """How much a flag of a command line says about the word behind it."""
-    if not flag.startswith("-"):
+    if not flag.startswith("-") or "=" in flag:
         return Strength.NONE
     bare = flag.lstrip("-")
     return _SHORT_FLAGS.get(bare, Strength.NONE) if len(bare) < 3 else strength(bare)

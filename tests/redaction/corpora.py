@@ -69,4 +69,4 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 def leaked(secret: str, text: str) -> bool:
     """Whether a secret, or a part of it that would be of use, stands in the text."""
     parts = [part for part in re.split(r"\s+|\\n", secret) if len(part) > 7] or [secret]
-    return any(part in text for part in parts if not part.startswith("-----"))
+    return any(part in text for part in parts if "-----" not in part)
