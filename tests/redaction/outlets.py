@@ -13,13 +13,13 @@ from airflow_k8s_bigdata.objects.diagnosis import diagnose, summary_lines
 from airflow_k8s_bigdata.objects.loglines import Batch, Cursor, Record
 from airflow_k8s_bigdata.objects.redaction import Concealer, LogConcealer
 from airflow_k8s_bigdata.objects.refusals import refused
+from airflow_k8s_bigdata.objects.showing import shown
 from airflow_k8s_bigdata.operators import retrying
 from airflow_k8s_bigdata.runs.archive import Archive, content, read_index
 from airflow_k8s_bigdata.runs.outcome import Outcome, State, failure_text
 from airflow_k8s_bigdata.runs.sinks import LoggerSink
 from airflow_k8s_bigdata.workloads.base import LogSource
 from airflow_k8s_bigdata.workloads.spark.settings import refuse
-from airflow_k8s_bigdata.workloads.spark.showing import shown
 
 SOURCE = LogSource("job-driver", "uid-1", "driver")
 
