@@ -43,7 +43,8 @@ compat: setup
 # spark-submits of three Spark versions too: about an hour
 fuzz: setup
 	@scripts/setup --all-sparks
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) .venv/bin/python -m pytest -q $(PYTEST) tests/fuzz tests/spark/test_any_submission.py
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) .venv/bin/python -m pytest -q $(PYTEST) \
+	  tests/fuzz tests/redaction/test_corpora.py tests/spark/test_any_submission.py
 
 # The README's picture, from a real run; needs Debian's package chromium
 picture: setup

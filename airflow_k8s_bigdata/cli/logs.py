@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import BinaryIO
 
@@ -15,7 +15,8 @@ from airflow_k8s_bigdata.cli.cluster_options import cluster_options, connected
 from airflow_k8s_bigdata.kube import paths
 from airflow_k8s_bigdata.kube.api import Api, Object
 from airflow_k8s_bigdata.objects import pods, redaction
-from airflow_k8s_bigdata.objects.loglines import PREFIX, Cursor, LineFeed, Lines, Piece, Record
+from airflow_k8s_bigdata.objects.logbatches import Batcher
+from airflow_k8s_bigdata.objects.loglines import Batch, Cursor, LineFeed, Record
 from airflow_k8s_bigdata.runs import collecting, concealing
 from airflow_k8s_bigdata.runs.collecting import APPLICATION, Wanted
 from airflow_k8s_bigdata.runs.sinks import Silent
@@ -84,7 +85,6 @@ class Printed(Silent):
 
     def __init__(self, out: Out) -> None:
         self._out = out
-        self._secrets: Sequence[bytes] = ()
 
     def note(self, level: int, text: str) -> None:
         """To stderr."""
@@ -98,46 +98,43 @@ class Printed(Silent):
             if record.note:
                 click.echo(printing.printable_lines(record.text), err=True)
             else:
-                self._out.write(redaction.conceal(record.raw(), self._secrets))
+                self._out.write(record.raw())
         self._out.flush()
-
-    async def conceal(self, values: Collection[str]) -> None:
-        """Print *** for them."""
-        self._secrets = redaction.longest_first(values)
 
 
 async def _print_now(api: Api, driver: Object, out: Out, *, executors: bool) -> None:
     """What there is now, one container after the other."""
     namespace, name = str(driver["metadata"]["namespace"]), pods.name_of(driver)
-    secrets = redaction.longest_first(await concealing.secret_values(api, namespace, name))
-    await _copy(api, driver, driver_container(driver), partial(_print, out, b"", secrets))
+    secrets = redaction.Concealer(await concealing.secret_values(api, namespace, name))
+    await _copy(api, driver, driver_container(driver), partial(_print, out, b""), secrets)
     application = (driver["metadata"].get("labels") or {}).get(APPLICATION)
     if not executors or not application:
         return
     selector = f"{APPLICATION}={application},spark-role=executor"
     for pod in (await api.list("Pod", namespace, labelSelector=selector)).get("items") or []:
         label = f"[{pods.name_of(pod)}] ".encode()
-        await _copy(api, pod, executorpods.container_of(pod), partial(_print, out, label, secrets))
+        await _copy(api, pod, executorpods.container_of(pod), partial(_print, out, label), secrets)
 
 
-async def _copy(api: Api, pod: Object, container: str, show: Callable[[Sequence[Lines | Piece]], None]) -> None:
+async def _copy(
+    api: Api, pod: Object, container: str, show: Callable[[Sequence[Record]], None], secrets: redaction.Concealer
+) -> None:
     namespace, name = str(pod["metadata"]["namespace"]), pods.name_of(pod)
     path, params = paths.of("Pod", namespace, name) + "/log", {"container": container, "timestamps": "true"}
-    feed = LineFeed(Cursor())
+    feed, batcher, concealer = LineFeed(Cursor()), Batcher(Cursor()), redaction.LogConcealer(secrets)
     async with api.stream(path, params, action=f"read the log of {namespace}/{name}") as body:
         while chunk := await body.readany():
-            show(feed.feed(chunk))
-    show(feed.end())
+            show(_shown(batcher.add(feed.feed(chunk), 0.0), concealer))
+    show(_shown(batcher.add(feed.end(), 0.0) + batcher.flush(0.0, everything=True), concealer))
 
 
-def _print(out: Out, label: bytes, secrets: Sequence[bytes], items: Sequence[Lines | Piece]) -> None:
-    """Whole lines, so that no secret comes in two."""
-    for item in items:
-        if isinstance(item, Piece):
-            text = (b"" if item.offset else label) + item.text + (b"\n" if item.finished else b"")
-        else:
-            text = b"".join([label + line[PREFIX:] + b"\n" for line in item])
-        out.write(redaction.conceal(text, secrets))
+def _shown(batches: Sequence[Batch], concealer: redaction.LogConcealer) -> list[Record]:
+    return [concealer.record(record) for batch in batches for record in batch.records]
+
+
+def _print(out: Out, label: bytes, records: Sequence[Record]) -> None:
+    for raw in (record.raw() for record in records):
+        out.write(label + raw.replace(b"\n", b"\n" + label, raw.count(b"\n") - 1) if label else raw)
     out.flush()
 
 

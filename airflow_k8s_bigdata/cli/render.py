@@ -14,6 +14,7 @@ import yaml
 
 from airflow_k8s_bigdata.cli import dag_tasks, printing
 from airflow_k8s_bigdata.errors import SpecError
+from airflow_k8s_bigdata.objects import redaction
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.workloads.spark import SparkApplication, custom_resource, manifests, reading
 
@@ -86,14 +87,27 @@ def command(
         objects = manifests(application, identity=identity)
     except SpecError as error:
         raise printing.failure(error) from None
-    shown = objects if show_secrets else [_without_secrets(obj) for obj in objects]
+    shown = objects if show_secrets else [without_secrets(obj) for obj in objects]
     click.echo(_shown(application, shown, left, output))
 
 
-def _without_secrets(obj: Mapping[str, Any]) -> dict[str, Any]:
-    if obj["kind"] != "Secret":
-        return dict(obj)
-    return {**obj, "data": dict.fromkeys(obj["data"], HIDDEN)}
+def without_secrets(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The object as it may be printed: no value of a Secret, and nothing that looks secret in the others."""
+    if obj["kind"] == "Secret":
+        return {**obj, "data": dict.fromkeys(obj["data"], HIDDEN)}
+    return {key: _concealed(value, redaction.Concealer(_known(obj))) for key, value in obj.items()}
+
+
+def _known(obj: Mapping[str, Any]) -> set[str]:
+    return redaction.secret_values(dict(obj)) if obj["kind"] == "Pod" else set()
+
+
+def _concealed(value: Any, concealer: redaction.Concealer) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _concealed(one, concealer) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_concealed(one, concealer) for one in value]
+    return concealer.text(value) if isinstance(value, str) else value
 
 
 def _shown(application: SparkApplication, objects: list[dict[str, Any]], left: list[str], output: str) -> str:

@@ -61,6 +61,7 @@ class ContainerSpec(_Part):
     """A container as it was asked for."""
 
     name: str
+    command: list[str] | None = None
     args: list[str] | None = None
     env: list[Variable] | None = None
     resources: Object | None = None
@@ -239,8 +240,12 @@ def _tells(condition: Condition) -> bool:
 
 
 def _prune(container: ContainerSpec) -> None:
+    # What must be hidden is kept with what tells it: statuses and logs may show it.
+    if container.command:
+        container.command = redaction.telling_words(container.command) or None
     if container.args:
-        container.args = container.args[:1]  # the role, by which Spark's container is told from others
+        # The first is the role, by which Spark's container is told from others.
+        container.args = [container.args[0], *redaction.telling_words(container.args[1:])]
     if container.env:
-        secret = [one for one in container.env if one.value and redaction.secret_name(one.name)]
+        secret = [one for one in container.env if one.value and redaction.values_of(one.name, one.value)]
         container.env = secret or None

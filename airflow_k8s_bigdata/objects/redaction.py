@@ -1,83 +1,143 @@
-"""Keeping secrets out of what people read: summaries, evidence, messages.
+"""Keeping secrets out of what people read: logs, archives, summaries, evidence, messages, rendered fields.
 
-Spark redacts its own conf by key (`spark.redaction.regex`); exceptions, URLs and command lines pass by that. This errs
-on the side of hiding too much.
+Two things are hidden: values that are known to be secret, in all their forms, and what looks secret by its shape. What
+is hidden where, and what can't be, stands in docs/reference/secrets.md.
 """
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import re
-from collections.abc import Iterable
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus, unquote
+
+from airflow_k8s_bigdata.objects import privatekeys, secretshapes
+from airflow_k8s_bigdata.objects.secretnames import SHORTEST_SECRET, Strength, can_be_known, secret_name, strength
+
+if TYPE_CHECKING:
+    from airflow_k8s_bigdata.objects.loglines import Record
 
 HIDDEN = "***"
+_HIDDEN = HIDDEN.encode()
 
-SHORTEST_SECRET = 4
-"""A value shorter than this is no secret, and hiding it would tear holes in every text."""
-
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_SECRET_WORD = re.compile(
-    r".*(?:password|passwd|passphrase|secret|token|credential)s?|(?:api|access|secret|private)?keys?"
-    r"|pwd|passcode|signature|sig|sas|authorization|jwt"
-)
-# `KeyError: 'id'` tells which key a program missed; it is no secret.
-_ERROR_WORDS = frozenset({"error", "exception", "warning"})
-
-_NAME = re.compile(r"(?<![\w.\-])(-{0,2})([\w.\-]*\w)(?:([\"']?\s*(?:=>|[=:])\s*)|(\s+))")
-_VALUE = re.compile(r"""(?:(?:Bearer|Basic)\s+)?(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s,;&"'})\]]+)""")
-
-_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), HIDDEN),
-    # `scheme://user:password@host`, also with a password that holds `@` or `/`
-    (re.compile(r"\b([A-Za-z][A-Za-z0-9+.\-]{0,30}://)[^\s\"'<>]*@(?=[\w.\-\[])"), rf"\g<1>{HIDDEN}@"),
-    (re.compile(r"\b((?i:bearer)\s+)[\w.~+/=\-]{8,}"), rf"\g<1>{HIDDEN}"),
-    (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), HIDDEN),
-    (re.compile(r"\beyJ[\w\-]{8,}\.[\w\-]{4,}(?:\.[\w\-]*)?"), HIDDEN),
-    (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hvs\.|sk-)[\w\-]{12,}"), HIDDEN),
-)
-
-
-_NO_SECRETS = frozenset({"true", "false", "none", "null", "file", "secret", "password", "token"})
-_URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s/:@]*:([^\s@]+)@")
-_ASSIGNED = re.compile(r"([\w.\-]*\w)=([^\s,;&\"']+)")
+LONGEST_JUDGED = 1 << 20
+"""Of a longer value only the plain form is known."""
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """The text with every value that looks secret replaced by `***`.
 
-    :param secrets: values that are known to be secret, hidden wherever they occur unless they are shorter than
-        `SHORTEST_SECRET`.
+    :param secrets: values that are known to be secret, hidden wherever they occur, also percent-encoded, escaped or in
+        base64, unless they are shorter than `SHORTEST_SECRET`.
     """
-    for value in sorted(set(secrets), key=len, reverse=True):
-        if len(value) >= SHORTEST_SECRET:
-            text = text.replace(value, HIDDEN)
-    for pattern, replacement in _SHAPES:
-        text = pattern.sub(replacement, text)
-    return _without_assigned(text)
+    return Concealer(secrets).text(text)
 
 
-def longest_first(secrets: Iterable[str]) -> tuple[bytes, ...]:
-    """Known secrets as `conceal` takes them: one that is part of another comes after it."""
-    return tuple(sorted((value.encode() for value in set(secrets)), key=len, reverse=True))
+class Concealer:
+    """Hides the same known values in many texts, and what looks secret.
 
-
-def conceal(data: bytes, secrets: Iterable[bytes]) -> bytes:
-    """A log's bytes with `***` for known secrets; nothing else is changed.
-
-    :param secrets: see `longest_first`.
+    :param values: what is known to be secret.
     """
-    for secret in secrets:
-        data = data.replace(secret, HIDDEN.encode())
-    return data
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        forms = {form for value in values for form in _forms(value)} - {HIDDEN}
+        coded = (form.encode("utf-8", "surrogatepass") for form in forms)
+        self._forms = tuple(sorted(coded, key=lambda form: (-len(form), form)))
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        try:
+            data = text.encode("utf-8", "surrogatepass")
+            return self.data(data).decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:  # a form that ends within a character
+            return self.data(data).decode("utf-8", "replace")
+
+    def data(self, data: bytes) -> bytes:
+        """The same for a log's bytes; nothing else in them is changed."""
+        data = _without(data, secretshapes.literal_spans(data, self._forms))
+        return _without(data, secretshapes.spans(data))
 
 
-def secret_name(name: str) -> bool:
-    """Whether a variable, conf key or argument of that name holds a secret, by the look of it."""
-    words = [word.lower() for word in _WORDS.findall(name)]
-    if not words or words[-1] in _ERROR_WORDS:
-        return False
-    return any(_SECRET_WORD.fullmatch(word) for word in words)
+def _without(data: bytes, spans: list[secretshapes.Span]) -> bytes:
+    if not spans:
+        return data
+    parts, position = [], 0
+    for start, end in spans:
+        parts += [data[position:start], _HIDDEN]
+        position = end
+    return b"".join([*parts, data[position:]])
+
+
+class LogConcealer:
+    """Hides secrets in the records of one log, as they come; a private key may go on from record to record.
+
+    Where the log was read to (a record's cursor) is not changed: positions are those of the log itself.
+    """
+
+    def __init__(self, concealer: Concealer) -> None:
+        self._concealer = concealer
+        self._within_key = False
+
+    def record(self, record: Record) -> Record:
+        """The record as it may be shown; the same one if there is nothing to hide."""
+        if record.note:
+            text = self._concealer.text(record.text)
+            return record if text == record.text else replace(record, text=text)
+        data = record.text.encode("utf-8", "surrogateescape")
+        shown = self._concealer.data(self._rest_of_key(data))
+        if b"-----BEGIN" in data:
+            self._within_key = privatekeys.ends_within(data)
+        return record if shown == data else replace(record, text=shown.decode("utf-8", "surrogateescape"))
+
+    def records(self, records: Iterable[Record]) -> tuple[Record, ...]:
+        """All of them."""
+        return tuple(map(self.record, records))
+
+    def _rest_of_key(self, data: bytes) -> bytes:
+        if not self._within_key:
+            return data
+        end, self._within_key = privatekeys.body_of(data)
+        return _HIDDEN + data[end:] if data[:end].strip() else data
+
+
+def _forms(value: str) -> Iterator[str]:
+    """A known value as texts may have it: plain, of another encoding, escaped, in base64, its lines one by one."""
+    if len(value) < SHORTEST_SECRET:
+        return
+    yield value
+    if len(value) > LONGEST_JUDGED:
+        return
+    lines = [line.strip() for line in value.splitlines()] if "\n" in value or "\r" in value else []
+    yield from (line for line in lines if len(line) >= 16 and not line.startswith("-----"))
+    plain = unquote(value, errors="surrogateescape")
+    for form in dict.fromkeys((value, value.strip(), plain)):
+        if len(form) < SHORTEST_SECRET:
+            continue
+        yield from (form, quote(form, safe="", errors="surrogatepass"), quote(form, errors="surrogatepass"))
+        yield from (quote_plus(form, errors="surrogatepass"), html.escape(form))
+        escaped = json.dumps(form)[1:-1]
+        yield from (escaped, json.dumps(form, ensure_ascii=False)[1:-1], json.dumps(escaped)[1:-1], repr(form)[1:-1])
+        yield form.replace("\\", "\\\\").replace(":", "\\:").replace("=", "\\=").replace("#", "\\#").replace("!", "\\!")
+        if len(form) >= 6:
+            yield from _in_base64(form.encode("utf-8", "surrogatepass"))
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """The characters that stand for it in base64 whatever stands before and behind: three, by where it begins."""
+    for before in range(3):
+        coded = base64.b64encode(b"\0" * before + data)
+        first = (0, 2, 3)[before]
+        last = len(coded.rstrip(b"=")) - (1 if (before + len(data)) % 3 else 0)
+        inner = coded[first:last].decode()
+        if len(inner) >= 8:
+            yield from (inner, inner.replace("+", "-").replace("/", "_"))
+
+
+# What is known
 
 
 def secret_values(pod: dict[str, Any]) -> set[str]:
@@ -86,37 +146,64 @@ def secret_values(pod: dict[str, Any]) -> set[str]:
     containers = [one for kind in ("initContainers", "containers") for one in spec.get(kind) or ()]
     found: set[str] = set()
     for container in containers:
-        given = {str(one["name"]): str(one["value"]) for one in container.get("env") or () if one.get("value")}
-        found |= {value for name, value in given.items() if secret_name(name)}
-        found |= secrets_in(given.values())
+        for variable in container.get("env") or ():
+            if variable.get("value"):
+                found |= values_of(str(variable.get("name", "")), str(variable["value"]))
         found |= secrets_in(str(word) for word in (*(container.get("command") or ()), *(container.get("args") or ())))
     return found
 
 
+def values_of(name: str, value: str) -> set[str]:
+    """What of a named value must be hidden wherever it stands."""
+    found = secrets_in([value])
+    return found | {value} if can_be_known(value, strength(name)) and secret_name(name) else found
+
+
 def secrets_in(words: Iterable[str]) -> set[str]:
-    """The secret values in the words of a command line, as far as flags, names and URLs show them."""
+    """The secret values in the words of a command line, as far as flags, names, URLs and their own shape show them."""
     found: set[str] = set()
-    flag = ""
+    before = ""
     for word in words:
-        if flag:
-            found.add(word)
-        bare = word.lstrip("-")
-        flag = bare if bare != word and "=" not in bare and secret_name(bare) else ""
-        found |= {form for match in _URL_PASSWORD.findall(word) for form in (match, unquote(match))}
-        found |= {match for name, match in _ASSIGNED.findall(word) if secret_name(name)}
-    return {value for value in found if len(value) >= SHORTEST_SECRET and value.lower() not in _NO_SECRETS}
+        found |= {secretshapes.behind_flag(before, word)}
+        found |= set(_found_in(word))
+        before = word
+    forms = found | {unquote(value) for value in found}
+    return {value for value in forms if can_be_known(value, Strength.PASSWORD)}
 
 
-def _without_assigned(text: str) -> str:
-    """Hide what follows `password=`, `"apiKey": `, `--token `: only the name says that it is secret."""
-    shown: list[str] = []
-    position = 0
-    while found := _NAME.search(text, position):
-        dashes, name, assigns, _space = found.groups()
-        value = _VALUE.match(text, found.end()) if (assigns or dashes) and secret_name(name) else None
-        shown.append(text[position : found.end()])
-        position = found.end()
-        if value is not None:
-            shown.append(HIDDEN)
-            position = value.end()
-    return "".join(shown) + text[position:]
+_NEEDED = re.compile(r"[^\w\-./]")
+
+
+def telling_words(words: Collection[str]) -> list[str]:
+    """Of a command line the words that `secrets_in` needs to find the same values."""
+    kept: list[str] = []
+    before = ""
+    for word in words:
+        if secretshapes.behind_flag(before, word):
+            kept += [before, word]
+        elif next(_found_in(word), None) is not None:
+            kept.append(word)
+        before = word
+    return kept
+
+
+def _found_in(word: str) -> Iterator[str]:
+    if len(word) < 16 and not _NEEDED.search(word):
+        return
+    data = word.encode("utf-8", "surrogatepass")
+    for start, end in secretshapes.spans(data):
+        yield data[start:end].decode("utf-8", "replace")
+
+
+__all__ = [
+    "HIDDEN",
+    "SHORTEST_SECRET",
+    "Concealer",
+    "LogConcealer",
+    "redact",
+    "secret_name",
+    "secret_values",
+    "secrets_in",
+    "telling_words",
+    "values_of",
+]

@@ -64,15 +64,15 @@ class Archive:
         self._loaded = False
         self._in_use = asyncio.Lock()
         self._sleep = sleep
-        self._secrets: tuple[bytes, ...] = ()
+        self._concealer = redaction.Concealer()
 
     def conceal(self, values: Collection[str]) -> None:
         """Write *** for these values from now on."""
-        self._secrets = redaction.longest_first(values)
+        self._concealer = redaction.Concealer(values)
 
-    def without_secrets(self, data: bytes) -> bytes:
-        """What may be written of a log's bytes."""
-        return redaction.conceal(data, self._secrets)
+    def concealer(self) -> redaction.LogConcealer:
+        """What hides secrets in one log on its way into the archive."""
+        return redaction.LogConcealer(self._concealer)
 
     async def log(self, source: LogSource) -> ArchivedLog:
         """The log of a container: what is archived of it, to be gone on with."""
@@ -109,6 +109,7 @@ class ArchivedLog:
         self._archive = archive
         self._sleep = sleep
         self._part = _GrowingPart(_name(log))
+        self._concealer = archive.concealer()
         self._cursor = log.cursor
         self._lines_waiting = asyncio.Event()
         self._in_order = asyncio.Lock()
@@ -127,7 +128,7 @@ class ArchivedLog:
         """Take lines; what fills a part is written at once."""
         async with self._in_order:
             for record in batch.records:
-                self._part.add(self._archive.without_secrets(record.raw()), record.lines)
+                self._part.add(self._concealer.record(record).raw(), record.lines)
                 if record.gap is not None:
                     self.log = replace(self.log, gaps=(*self.log.gaps, record.gap))
                 if not self.log.first and not record.note:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import logs, logstreams, watching
 from airflow_k8s_bigdata.kube.api import Api, Object
-from airflow_k8s_bigdata.objects import pods
+from airflow_k8s_bigdata.objects import pods, redaction
 from airflow_k8s_bigdata.objects.loglines import Batch, Gap
 from airflow_k8s_bigdata.runs import concealing
 from airflow_k8s_bigdata.runs.sinks import Labelled, Sink
@@ -73,9 +73,11 @@ async def follow(api: Api, driver: Object, *, sink: Sink, executors: bool = Fals
 
     :param executors: those of the executors too, which live or come while the driver lives.
     """
-    await sink.conceal(await concealing.secret_values(api, *_where(driver)))
+    secrets = await concealing.secret_values(api, *_where(driver))
+    await sink.conceal(secrets)
     labelled = Labelled(sink, pods.uid_of(driver))
     collector = _Collector(api, driver, labelled, executors=executors, streams=streams)
+    collector.concealer = redaction.Concealer(secrets)
     try:
         async with asyncio.TaskGroup() as tasks:
             looking = tasks.create_task(collector.watch(tasks))
@@ -93,6 +95,7 @@ class _Collector:
         self.followers: dict[LogSource, asyncio.Task[None]] = {}
         self.driver_followed = asyncio.Event()
         self.collected = Collected(pods.name_of(driver))
+        self.concealer = redaction.Concealer()
         self._api = api
         self._namespace, self._name = _where(driver)
         self._uid = pods.uid_of(driver)
@@ -161,9 +164,11 @@ class _Collector:
             self._over = self._over or source.uid == self._uid
 
     async def _follow(self, source: LogSource) -> None:
+        concealer = redaction.LogConcealer(self.concealer)
+
         async def emit(batch: Batch) -> None:
             self.collected.lines += batch.lines
-            await self._sink.records(source, batch.records)
+            await self._sink.records(source, concealer.records(batch.records))
 
         followed = await logs.follow(
             self._api,

@@ -12,7 +12,7 @@ from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube.api import Api, Sleep
 from airflow_k8s_bigdata.objects import identity, pods, redaction
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
-from airflow_k8s_bigdata.runs import hub
+from airflow_k8s_bigdata.runs import concealing, hub
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.measuring import Measures
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
@@ -80,8 +80,9 @@ class Follower:
                 # gave when it was stopped from outside, which is no success.
                 await self._collect_events()
                 verdict = self._judge()
-            self._say(verdict, last=True)
-            return self._outcome(verdict)
+            concealer = redaction.Concealer(await self._secrets())
+            self._say(dataclasses.replace(verdict, message=concealer.text(verdict.message)), last=True)
+            return self._outcome(verdict).concealed(concealer)
         finally:
             if self._measuring is not None:
                 self._measuring.cancel()
@@ -208,13 +209,19 @@ class Follower:
 
     # Result
 
+    async def _secrets(self) -> set[str]:
+        """What must not be told of the end: it may cross Airflow's database."""
+        known = redaction.secret_values(self._snapshot.driver or {})
+        if self._logs is not None:
+            return known | set(await self._logs.secrets())
+        return known | await concealing.secret_values(self._api, self._handle.namespace, self._handle.driver)
+
     def _outcome(self, verdict: Verdict) -> Outcome:
         failed = verdict.phase is Phase.FAILED
         state = (State.LOST if verdict.lost else State.FAILED) if failed else State.SUCCEEDED
         tail = list(self._snapshot.log_tail)[-self._policy.tail_lines :] if failed else []
         traceback = self._logs.traceback if failed and self._logs is not None else ()
         last_words = self._logs.last_words if failed and self._logs is not None else ()
-        secrets = redaction.secret_values(self._snapshot.driver or {})
         return Outcome(
             state=state,
             driver=self._handle.driver,
@@ -224,13 +231,13 @@ class Follower:
             executors=len(self._snapshot.executors_seen),
             seconds={str(phase): spent for phase, spent in verdict.seconds.items()},
             diagnosis=verdict.diagnosis,
-            log_tail=tuple(redaction.redact(line, secrets) for line in tail),
+            log_tail=tuple(tail),
             log_lines=self._logs.lines if self._logs is not None else 0,
             never_ran=verdict.never_ran,
             team=None if verdict.team is None else dataclasses.replace(verdict.team, running=0, peak=self._peak),
             spark=self._measures.spark if self._measures else {},
             peak_memory=self._measures.peak_memory if self._measures else {},
-            traceback=tuple(redaction.redact(line, secrets) for line in traceback),
+            traceback=tuple(traceback),
             last_words=last_words,
         )
 

@@ -60,6 +60,6 @@ class LastWords:
     async def _tell(self, source: LogSource) -> None:
         if lines := await logtails.read(self._api, self._namespace, source, count=LINES):
             secrets = await self._secrets()
-            told = (redaction.redact(line, secrets)[:WIDTH] for line in lines)
+            told = (line[:WIDTH] for line in redaction.redact("\n".join(lines), secrets).split("\n"))
             self.last = (f"The last lines of {source.pod}, which failed:", *told)
             self._sink.note(logging.WARNING, "\n".join(self.last))

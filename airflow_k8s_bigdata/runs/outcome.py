@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects import diagnosis as diagnoses
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis
+from airflow_k8s_bigdata.objects.redaction import Concealer
 from airflow_k8s_bigdata.objects.stored import converted
 from airflow_k8s_bigdata.workloads.base import Team
 
@@ -21,6 +22,11 @@ class State(enum.StrEnum):
     FAILED = "failed"
     KILLED = "killed"
     LOST = "lost"
+
+
+def _concealed(lines: tuple[str, ...], concealer: Concealer) -> tuple[str, ...]:
+    """Together, as a private key has several lines."""
+    return tuple(concealer.text("\n".join(lines)).split("\n")) if lines else ()
 
 
 _LINES = ("log_tail", "traceback", "last_words")
@@ -60,6 +66,15 @@ class Outcome:
     peak_memory: Mapping[str, int] = field(default_factory=dict)
     traceback: tuple[str, ...] = ()
     last_words: tuple[str, ...] = ()
+
+    def concealed(self, concealer: Concealer) -> Self:
+        """The same with secrets hidden in every text: it crosses Airflow's database, and people read it."""
+        found = self.diagnosis
+        if found is not None:
+            evidence = tuple(map(concealer.text, found.evidence))
+            found = replace(found, summary=concealer.text(found.summary), evidence=evidence)
+        lines: dict[str, Any] = {name: _concealed(getattr(self, name), concealer) for name in _LINES}
+        return replace(self, message=concealer.text(self.message), diagnosis=found, **lines)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""

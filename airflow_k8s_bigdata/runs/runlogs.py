@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import logs, logstreams, logtails
-from airflow_k8s_bigdata.objects import logtraces, pods
+from airflow_k8s_bigdata.objects import logtraces, pods, redaction
 from airflow_k8s_bigdata.objects.loglines import Batch
 from airflow_k8s_bigdata.objects.snapshot import LOG_LINES_KEPT
 from airflow_k8s_bigdata.runs import concealing, waiting
@@ -76,6 +76,7 @@ class RunLogs:
         self._ended = asyncio.Event()
         self._concealed = asyncio.Lock()
         self._secrets: Collection[str] | None = None
+        self._concealer = redaction.Concealer()
         self._sources: dict[LogSource, asyncio.Task[None]] = {}
         archive = options.archive
         self._archiving = (
@@ -143,15 +144,18 @@ class RunLogs:
 
     async def _follow(self, source: LogSource) -> None:
         async def emit(batch: Batch) -> None:
-            for record in batch.records:
+            # Before anything else: what a failure is told by comes from the same lines.
+            records = concealer.records(batch.records)
+            for record in records:
                 if not record.note:
                     self.lines += record.lines
                     self._snapshot.add_log(record.last_lines(LOG_LINES_KEPT, width=TAIL_WIDTH))
                     if record.level >= logging.ERROR:
                         self._look_for_trace(record.shown())
-            await self._sink.records(source, batch.records)
+            await self._sink.records(source, records)
 
         await self._conceal()
+        concealer = redaction.LogConcealer(self._concealer)
         if self._archiving is not None:
             self._archiving.follow(source, self._ended)
         cursor = await self._sink.position(source)
@@ -159,6 +163,7 @@ class RunLogs:
             self._sink.note(logging.INFO, f"the log of {source.pod} goes on after {cursor.stamp}")
             namespace, count = self._handle.namespace, LOG_LINES_KEPT
             before = await logtails.read(self._api, namespace, source, count=count, until=cursor)
+            before = self._concealer.text("\n".join(before)).split("\n") if before else []
             self._snapshot.add_log([line[:TAIL_WIDTH] for line in before])
             self._look_for_trace("\n".join(before))
         await logs.follow(
@@ -188,8 +193,12 @@ class RunLogs:
                     await self._sink.conceal(values)
                 if self._archiving is not None:
                     self._archiving.conceal(values)
-                self._secrets = values
+                self._secrets, self._concealer = values, redaction.Concealer(values)
             return self._secrets
+
+    async def secrets(self) -> Collection[str]:
+        """The values that none may show."""
+        return await self._conceal()
 
     def _started(self, source: LogSource) -> datetime | None:
         container = pods.container(self._snapshot.driver or {}, source.container)

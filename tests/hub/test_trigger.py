@@ -241,3 +241,18 @@ async def test_a_driver_that_is_not_there_any_more_is_told_to_the_worker(
         server.put(other)
     [event] = [event.payload async for event in made.run()]
     assert said in event["error"]
+
+
+async def test_no_secret_of_the_whole_pod_is_in_the_event(server: PodServer) -> None:
+    """An argument's secret that a driver's status shows, beside others that nothing but the pod tells."""
+    failed = pod(identity("a").run_key, exit_code=1)
+    container = failed["spec"]["containers"][0]
+    container["args"] = ["driver", "--rows", "5", "--db-password", SECRET]
+    container["command"] = ["/opt/run", "--api-token=Zq7-correct-horse"]
+    container["env"] = [{"name": "WAREHOUSE", "value": "postgresql://etl:s3cr3t-in-url@db/x"}]
+    state = failed["status"]["containerStatuses"][0]["state"]["terminated"]
+    state |= {"reason": "Error", "message": f"gave up on {SECRET}, Zq7-correct-horse and s3cr3t-in-url"}
+    server.put(failed)
+    event = json.dumps(await event_of(trigger("a")))
+    assert "gave up on" in event
+    assert not [secret for secret in (SECRET, "Zq7-correct-horse", "s3cr3t-in-url") if secret in event]

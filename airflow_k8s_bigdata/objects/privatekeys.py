@@ -1,0 +1,34 @@
+"""Private keys in a text: blocks of several lines, or of one whose line breaks are escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow_k8s_bigdata.objects import secretpatterns as patterns
+
+
+def body_of(data: bytes) -> tuple[int, bool]:
+    """How much of a text's beginning goes on with a private key, and whether the key may go on behind the text."""
+    body = patterns.expression(patterns.KEY_BODY).match(data)
+    end = body.end() if body else 0
+    if data[:end].endswith(b"-----END"):
+        tail = patterns.expression(patterns.END).match(data, end - len(b"-----END"))
+        return (tail.end() if tail else end), False
+    return end, not data[end:].strip(b"\r\n\t \"'+,|>#*\\nr")
+
+
+def blocks(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where private keys stand, from their first line to the last that is there."""
+    position = 0
+    while begin := patterns.expression(patterns.BEGIN).search(data, position):
+        length, _ = body_of(data[begin.end() :])
+        position = begin.end() + length
+        if length and data[begin.end() : position].strip():
+            yield begin.start(), position
+
+
+def ends_within(data: bytes) -> bool:
+    """Whether a private key that begins in the text may go on behind it."""
+    at = data.rfind(b"-----BEGIN ")
+    begin = patterns.expression(patterns.BEGIN).match(data, at) if at >= 0 else None
+    return begin is not None and body_of(data[begin.end() :])[1]
