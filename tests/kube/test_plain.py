@@ -184,7 +184,7 @@ def test_a_client_certificate_is_used_without_a_file_of_it(read: Callable[..., A
 def test_no_kubernetes_client_is_imported(stated: Callable[..., Any], material: Path) -> None:
     users = ("token", "embedded certificates", "plugin", "password")
     for user in users:
-        (material / user).write_text(yaml.safe_dump(stated(CLUSTERS["ca data"], USERS[user])))
+        (material / f"config of {user}").write_text(yaml.safe_dump(stated(CLUSTERS["ca data"], USERS[user])))
     code = (
         "import asyncio, sys; from airflow_k8s_bigdata.kube.api import Api\n"
         "from airflow_k8s_bigdata.hooks import kube\n"
@@ -193,7 +193,7 @@ def test_no_kubernetes_client_is_imported(stated: Callable[..., Any], material: 
         "for path in sys.argv[1:]: asyncio.run(main(path))\n"
         "print(*[name for name in ('kubernetes', 'kubernetes_asyncio') if name in sys.modules])"
     )
-    command = [sys.executable, "-c", code, *(str(material / user) for user in users)]
+    command = [sys.executable, "-c", code, *(str(material / f"config of {user}") for user in users)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == ""
 
 

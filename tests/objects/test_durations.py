@@ -19,7 +19,7 @@ from airflow_k8s_bigdata.runs.policy import RunPolicy
 from airflow_k8s_bigdata.workloads.spark import SparkApplication
 
 LIMITS = [field.name for field in dataclasses.fields(Deadlines)]
-WRONG = ["600", "10 min", True, -1, -0.5, math.nan, math.inf, 1e300, timedelta(seconds=-1), [600], object()]
+WRONG = ["600", "10 min", True, -1, -0.5, math.nan, math.inf, 1e300, timedelta(seconds=-1), [600], {}]
 
 
 def parsed(policy: RunPolicy) -> RunPolicy:

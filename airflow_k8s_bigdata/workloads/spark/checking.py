@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -23,12 +24,22 @@ _is_label_value = lru_cache(maxsize=4096)(names.is_label_value)
 def check(manifests: Manifests) -> None:
     """Raises SpecError naming object and field for what the API would refuse."""
     for obj in (*manifests.before, manifests.main, *manifests.owned):
+        _text(obj)
         _metadata(obj)
         if obj["kind"] in ("ConfigMap", "Secret"):
             maps.check(obj)
         if obj["kind"] == "PersistentVolumeClaim":
             _quantity(obj["spec"]["resources"]["requests"]["storage"], f"{_where(obj)}: storage request")
     _pod(manifests.main)
+
+
+def _text(obj: Object) -> None:
+    r"""Refuse halves of surrogate pairs: files and command lines may bring some (`\uD80A`), no JSON can hold one."""
+    try:
+        json.dumps(obj, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        around = error.object[max(error.start - 20, 0) : error.end + 20].encode("ascii", "backslashreplace").decode()
+        raise SpecError(_where(obj), "holds a character that is none, which the API can't store", around) from None
 
 
 def _where(obj: Object) -> str:
