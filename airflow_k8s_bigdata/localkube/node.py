@@ -103,6 +103,7 @@ class Node:
             await self._loss.close()
         if self._machine is not None:
             self._machine.cgroups.close()
+            self._machine.bubblewrap.close()
 
     def log_stream(self, pod: Object, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """A container's log, to be iterated. Raises LogUnavailable at once when there is none."""
