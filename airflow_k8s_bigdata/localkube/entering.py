@@ -94,7 +94,7 @@ def _become(libc: ctypes.CDLL, command: list[str], env: dict[str, str], workdir:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         os.chdir(workdir)
-        os.execvpe(command[0], command, env)
+        os.execvpe(command[0], command, env)  # noqa: S606 - no shell is wanted
     except OSError as error:
         os.write(2, _problem(command[0], error).encode(errors="replace"))
         os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)

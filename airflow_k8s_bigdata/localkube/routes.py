@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
+from airflow_k8s_bigdata.localkube.bodies import parse_body
 from airflow_k8s_bigdata.localkube.deleting import DeleteOptions, delete_options
 from airflow_k8s_bigdata.localkube.http import (
     PIECE,
     answer,
     media_type,
     page_not_found,
-    parse_body,
     read_body,
     read_object,
     read_options,
@@ -134,7 +134,7 @@ class Routes:
         media = media_type(request)
         if media not in PATCH_TYPES:
             raise unsupported_media(media, PATCH_TYPES)
-        body = parse_body(await read_body(request), media)
+        body = await parse_body(await read_body(request), media)
         options = _write_options(request)
         if media == APPLY:
             if not isinstance(body, dict):
@@ -204,7 +204,7 @@ class Routes:
         owner = Target(target.resource, target.namespace, target.name)
         obj = self.registry.get(owner)
         if info.verb != "get":
-            body = parse_body(await read_body(request), media_type(request))
+            body = await parse_body(await read_body(request), media_type(request))
             replicas = ((body or {}).get("spec") or {}).get("replicas", 0)
             patch = {"spec": {"replicas": replicas}}
             options = _write_options(request)

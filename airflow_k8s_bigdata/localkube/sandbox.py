@@ -8,6 +8,7 @@ processes get to see, bubblewrap and the Python that runs commands in it, are se
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import resource
@@ -63,12 +64,13 @@ class SandboxSpec:
 class Bubblewrap:
     """The bubblewrap of this machine and how it may be used here.
 
-    :param interpreter: the Python that `entering` runs on.
+    :param interpreter: the Python that `entering` runs on; `python` is its file.
     :param binds_descriptors: whether it can bind what is open already, so that nobody can swap it before.
     """
 
     program: SealedProgram
     interpreter: SealedProgram
+    python: Path
     user_namespaces: bool
     binds_descriptors: bool
 
@@ -79,13 +81,14 @@ class Bubblewrap:
         if path is None:
             raise SandboxUnavailable("bwrap is not on PATH: install bubblewrap (Debian: apt-get install bubblewrap)")
         try:
-            program, interpreter = SealedProgram.of(Path(path)), SealedProgram.of(Path(sys.executable).resolve())
+            python = Path(sys.executable).resolve()
+            program, interpreter = SealedProgram.of(Path(path)), SealedProgram.of(python)
         except (CannotSeal, OSError) as error:
             raise SandboxUnavailable(str(error)) from error
         described = _tried([program.executable, "--help"])
         problem = ""
         for namespaces in (True, False):
-            found = cls(program, interpreter, namespaces, "--bind-fd" in described.stdout)
+            found = cls(program, interpreter, python, namespaces, "--bind-fd" in described.stdout)
             flags = found.flags(0, 0)
             result = _tried(
                 [program.executable, *flags, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
@@ -269,7 +272,10 @@ class Sandbox:
     def _most_processes(self) -> int:
         """The container's RLIMIT_NPROC, or 0: without a user namespace it would count what else the user runs."""
         limited = self._bubblewrap.user_namespaces and not self._cgroup.limits_processes
-        return MOST_PROCESSES if limited else 0
+        if not limited:
+            return 0
+        most = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        return MOST_PROCESSES if most == resource.RLIM_INFINITY else min(MOST_PROCESSES, most)
 
     async def spawn(
         self, command: Sequence[str], env: Mapping[str, str], *, stdin: int, stdout: int, stderr: int
@@ -288,7 +294,7 @@ class Sandbox:
             user_namespace=self._bubblewrap.user_namespaces,
             processes=self._most_processes,
         )
-        python = Path(sys.executable).resolve()
+        python = self._bubblewrap.python
         order = os.memfd_create("order")
         gate_read, gate_write = os.pipe()
         try:
@@ -337,7 +343,7 @@ def _checked(words: Sequence[str]) -> Sequence[str]:
 
 def descriptors_in(root: Sequence[str]) -> list[int]:
     """The file descriptors that the arguments of a root name."""
-    return [int(number) for flag, number in zip(root, root[1:], strict=False) if flag in ("--bind-fd", "--ro-bind-fd")]
+    return [int(number) for flag, number in itertools.pairwise(root) if flag in ("--bind-fd", "--ro-bind-fd")]
 
 
 def _tried(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
