@@ -18,8 +18,10 @@ from airflow_k8s_bigdata.localkube.statuses import bad_request, too_costly
 
 DEEPEST = 150
 """Levels of objects and lists in a body. The API server takes more, but no kind of Kubernetes nests half as deeply."""
-MOST_VALUES = 100_000
-"""Values in a YAML body, an alias counted as all that it stands for: about a second's work. JSON has no such bound."""
+MOST_VALUES = 50_000
+"""Values in a YAML body, an alias counted as all that it stands for: half a second's work."""
+MOST_JSON_VALUES = 250_000
+"""Values in a JSON body, likewise; the largest pods and definitions have a tenth of it."""
 _LONGEST_NUMBER = 64
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML_TYPES = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
@@ -61,7 +63,7 @@ async def parse_body(data: bytes, media: str) -> Any:
     # JSON is YAML, too, and kubectl sends it as such.
     if data.lstrip()[:1] == b"{":
         try:
-            return _shallow(msgspec.json.decode(data))
+            return _bounded(msgspec.json.decode(data))
         except (msgspec.MsgspecError, RecursionError):
             pass
     return await asyncio.to_thread(parse_yaml, data)
@@ -75,8 +77,9 @@ def parse_json(data: bytes) -> Any:
         raise bad_request(f"the body of the request is no JSON: {error}") from None
     except RecursionError:
         raise _too_deep() from None
-    # Most bodies have too few brackets to be deep.
-    return body if data.count(b"{") + data.count(b"[") <= DEEPEST else _shallow(body)
+    # Most bodies have too few brackets and commas to be deep or large.
+    small = data.count(b"{") + data.count(b"[") <= DEEPEST and data.count(b",") < MOST_JSON_VALUES
+    return body if small else _bounded(body)
 
 
 def parse_yaml(data: bytes) -> Any:
@@ -134,10 +137,14 @@ def _key(key: Any) -> str:
     raise ValueError(f"{key!r} can't be a key")
 
 
-def _shallow(body: Any) -> Any:
-    """The body itself. Raises ApiError (400) when it nests too deeply."""
+def _bounded(body: Any) -> Any:
+    """The body itself. Raises ApiError: 400 when it nests too deeply, 413 when it has too many values."""
     level = [body] if isinstance(body, dict | list) else []
+    count = 0
     for _ in range(DEEPEST):
+        count += sum(len(each) for each in level)
+        if count > MOST_JSON_VALUES:
+            raise too_costly(f"it has more than {MOST_JSON_VALUES} values")
         inner = (value for each in level for value in (each.values() if isinstance(each, dict) else each))
         level = [value for value in inner if isinstance(value, dict | list)]
         if not level:

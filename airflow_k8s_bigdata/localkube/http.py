@@ -14,6 +14,7 @@ from aiohttp import web
 from airflow_k8s_bigdata.localkube.bodies import parse_body
 from airflow_k8s_bigdata.localkube.protobuf import MEDIA_TYPE as PROTOBUF
 from airflow_k8s_bigdata.localkube.protobuf import decode_protobuf
+from airflow_k8s_bigdata.localkube.schemas import decoded_request
 from airflow_k8s_bigdata.localkube.statuses import ApiError, bad_request, timed_out, too_large, unsupported_media
 from airflow_k8s_bigdata.localkube.store import Object
 from airflow_k8s_bigdata.localkube.views import encode
@@ -130,4 +131,4 @@ async def read_options(request: web.Request) -> Object:
     body = decode_protobuf(data) if media == PROTOBUF else await parse_body(data, media)
     if not isinstance(body, dict):
         raise bad_request("the body of a DELETE must be an object of kind DeleteOptions")
-    return body
+    return decoded_request(body, "DeleteOptions")

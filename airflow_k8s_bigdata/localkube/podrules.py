@@ -259,10 +259,11 @@ def _resource_causes(resources: Object, path: str) -> Iterator[Cause]:
 
 def pod_change_causes(new: Object, old: Object) -> list[Cause]:
     """Refuses any change of a pod's spec but the few that Kubernetes allows."""
-    if new["spec"] == old["spec"]:
+    spec = new.get("spec") or {}
+    if spec == old["spec"]:
         return []
-    if _fixed_part(new["spec"], old["spec"]) == old["spec"]:
-        return _toleration_causes(new["spec"], old["spec"])
+    if _fixed_part(spec, old["spec"]) == old["spec"]:
+        return _toleration_causes(spec, old["spec"])
     return [forbidden_field("spec", _MAY_CHANGE)]
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import ssl
-import weakref
 
 from aiohttp import web
 
@@ -70,7 +69,7 @@ class ApiServer:
         self._runner: web.AppRunner | None = None
         self._address = ""
         self._impatience: asyncio.Task[None] | None = None
-        self._heard: weakref.WeakSet[object] = weakref.WeakSet()
+        self._heard: set[object] = set()
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Serve on a socket that is bound already."""
@@ -95,13 +94,15 @@ class ApiServer:
 
         For a later request on a connection it has a time of its own.
         """
-        waiting: weakref.WeakKeyDictionary[object, float] = weakref.WeakKeyDictionary()
+        since: dict[object, float] = {}
         loop = asyncio.get_running_loop()
         while self._runner is not None and self._runner.server is not None:
             await asyncio.sleep(_LOOK_SECONDS)
-            for connection in self._runner.server.connections:
-                since = waiting.setdefault(connection, loop.time())
-                if connection not in self._heard and loop.time() - since > HEADER_SECONDS:
+            open_ = self._runner.server.connections
+            since = {each: since.get(each, loop.time()) for each in open_}
+            self._heard &= since.keys()
+            for connection in open_:
+                if connection not in self._heard and loop.time() - since[connection] > HEADER_SECONDS:
                     connection.force_close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
