@@ -104,7 +104,7 @@ def _merge_key(field: str, items: list[Any]) -> str | None:
 
 
 def _merged_list(field: str, target: Any, patch: list[Any]) -> list[Any]:
-    items = list(target or ())
+    items = list(target) if isinstance(target, list) else []
     if field in _SETS:
         return items + [each for each in patch if each not in items]
     key = _merge_key(field, items + patch)

@@ -496,7 +496,7 @@ def test_all_of_this_holds_for_an_ordinary_user(tmp_path: Path) -> None:
         f"--basetemp={tmp_path}/again",
         __file__,
     ]
-    words = as_ordinary_user(command, writable=[tmp_path], folder=REPOSITORY)
+    words = as_ordinary_user(command, writable=tmp_path, folder=REPOSITORY)
     environment = os.environ | {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
     found = subprocess.run(words, capture_output=True, text=True, timeout=280, check=False, env=environment)
     assert found.returncode == 0, found.stdout[-4000:] + found.stderr[-1000:]
