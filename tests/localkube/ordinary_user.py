@@ -39,6 +39,9 @@ def as_ordinary_user(command: Sequence[str], *, writable: Path, folder: Path) ->
     for place in closed:
         words += ["--perms", "0755", "--tmpfs", str(place)]
     for place in places:
+        for parent in reversed(place.parents):
+            if parent not in closed and any(parent.is_relative_to(each) for each in closed):
+                words += ["--perms", "0755", "--dir", str(parent)]
         for opened in sorted(place.iterdir()) if place in closed else [place]:
             words += ["--bind" if place == writable else "--ro-bind", str(opened), str(opened)]
     for place in closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
@@ -134,9 +135,10 @@ def test_an_apply_patch_costs_little(kube: LocalKube, body: bytes) -> None:
     "amount", ["1e999999", "-1e999999", "1e-999999", "1" * 100_000, "1e99999999999", "9" * 30 + "Ei"]
 )
 def test_a_huge_quantity_costs_little(kube: LocalKube, amount: str) -> None:
-    container = '{"name":"c","image":"x","resources":{"limits":{"memory":"%s"}}}' % amount
-    body = '{"metadata":{"name":"huge"},"spec":{"schedulerName":"none","containers":[%s]}}' % container
-    assert answered(kube, "POST", f"{BASE}/pods?dryRun=All", body.encode()).status_code in (201, 400, 422)
+    container = {"name": "c", "image": "x", "resources": {"limits": {"memory": amount}}}
+    pod = {"metadata": {"name": "huge"}, "spec": {"schedulerName": "none", "containers": [container]}}
+    response = answered(kube, "POST", f"{BASE}/pods?dryRun=All", json.dumps(pod).encode())
+    assert response.status_code in (201, 400, 422)
 
 
 @pytest.mark.parametrize(
