@@ -11,13 +11,16 @@ run for each probe.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # `signal` itself takes as long to import as all the rest
 import ctypes
 import os
 import resource
-import signal
 import sys
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # Importing these at run time would take as long as everything else here.
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _SIGNALLED = 128
@@ -125,4 +128,5 @@ def _call(function: ctypes._NamedFuncPointer, *arguments: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # There is nothing to be tidied up, which would take its time.
+    os._exit(main(sys.argv[1:]))

@@ -6,6 +6,7 @@ a path that the folder lacks, and then the folder is bound entry by entry so tha
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -118,10 +119,25 @@ def arguments(
     for target in sorted(pieces, key=lambda target: (target.count("/"), target)):
         _make_mount_point(pieces, pieces[target])
         words += _bind(pieces[target])
-        if hidden is not None and hidden.is_relative_to(pieces[target].source.resolve()):
-            place = str(PurePosixPath(target) / hidden.relative_to(pieces[target].source.resolve()))
-            words += ["--perms", "0000", "--tmpfs", place, "--remount-ro", place]
+        words += _cover(pieces[target], hidden)
     return words
+
+
+def _cover(mount: Mount, hidden: Path | None) -> list[str]:
+    """Arguments that put an empty folder over what is to be hidden, if the mount holds it."""
+    if hidden is None:
+        return []
+    # An image's own folders are those that they are; a volume may be a link.
+    source = mount.source.resolve() if mount.given else _real(mount.source)
+    if not hidden.is_relative_to(source):
+        return []
+    place = str(PurePosixPath(mount.target) / hidden.relative_to(source))
+    return ["--perms", "0000", "--tmpfs", place, "--remount-ro", place]
+
+
+@functools.lru_cache(1024)
+def _real(path: Path) -> Path:
+    return path.resolve()
 
 
 def _bind(mount: Mount) -> list[str]:

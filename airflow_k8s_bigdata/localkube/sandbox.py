@@ -8,6 +8,7 @@ processes get to see, bubblewrap and the Python that runs commands in it, are se
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import itertools
 import json
 import os
@@ -27,6 +28,9 @@ from airflow_k8s_bigdata.localkube.cgroups import MOST_PROCESSES, Cgroup
 from airflow_k8s_bigdata.localkube.sealed import CannotSeal, SealedProgram
 
 KILLED = 128 + signal.SIGKILL
+# Compiled, where that could be stored: it is run for each probe.
+_COMPILED = importlib.util.cache_from_source(entering.__file__)
+_ENTERING = _COMPILED if os.path.exists(_COMPILED) else entering.__file__
 _POLL_SECONDS = 0.002
 _START_SECONDS = 30.0
 _END_SECONDS = 2.0
@@ -300,7 +304,7 @@ class Sandbox:
         try:
             _write_whole(order, written)
             process = await asyncio.create_subprocess_exec(
-                str(python), "-I", "-S", "-B", entering.__file__, str(self._handle), str(order), str(gate_read),
+                str(python), "-I", "-S", "-B", _ENTERING, str(self._handle), str(order), str(gate_read),
                 executable=self._bubblewrap.interpreter.executable, env=_library_path(python), cwd="/",
                 stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True,
                 pass_fds=(self._handle, order, gate_read),
