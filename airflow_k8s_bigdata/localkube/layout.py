@@ -109,15 +109,17 @@ def arguments(
     for volume in volumes:
         _make_room(pieces, links, found, volume)
     pieces |= {volume.target: volume for volume in volumes}
-    for target in pieces:
+    for target in pieces if found else ():
         if any(str(parent) in found for parent in PurePosixPath(target).parents):
             raise ValueError(f"mount path {target!r} leads through a link in a volume")
     words = ["--proc", "/proc", "--dev", "/dev"]
     for link, target in (_LINKS | links).items():
         if link in links or Path("/", target).is_dir():
             words += ["--symlink", target, link]
+    given = any(mount.given for mount in pieces.values())
     for target in sorted(pieces, key=lambda target: (target.count("/"), target)):
-        _make_mount_point(pieces, pieces[target])
+        if given:
+            _make_mount_point(pieces, pieces[target])
         words += _bind(pieces[target])
         words += _cover(pieces[target], hidden)
     return words
@@ -129,7 +131,7 @@ def _cover(mount: Mount, hidden: Path | None) -> list[str]:
         return []
     # An image's own folders are those that they are; a volume may be a link.
     source = mount.source.resolve() if mount.given else _real(mount.source)
-    if not hidden.is_relative_to(source):
+    if not f"{hidden}/".startswith(f"{str(source).rstrip('/')}/"):
         return []
     place = str(PurePosixPath(mount.target) / hidden.relative_to(source))
     return ["--perms", "0000", "--tmpfs", place, "--remount-ro", place]
