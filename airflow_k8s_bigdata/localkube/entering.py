@@ -97,10 +97,28 @@ def _become(libc: ctypes.CDLL, command: list[str], env: dict[str, str], workdir:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         os.chdir(workdir)
-        os.execvpe(command[0], command, env)  # noqa: S606 - no shell is wanted
+        _execute(command, env)
     except OSError as error:
         os.write(2, _problem(command[0], error).encode(errors="replace"))
         os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
+
+
+def _execute(command: list[str], env: dict[str, str]) -> None:
+    """Execute the command as a shell finds it. Raises OSError.
+
+    The standard library's own search imports a module, and here that would be one of the container's.
+    """
+    word = command[0]
+    folders = [""] if "/" in word else [f"{folder or '.'}/" for folder in env.get("PATH", os.defpath).split(":")]
+    problem: OSError = FileNotFoundError(2, "No such file or directory")
+    for folder in folders:
+        try:
+            os.execve(folder + word, command, env)  # noqa: S606 - no shell is wanted
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            problem = error
+    raise problem
 
 
 def _problem(word: str, error: OSError) -> str:
