@@ -21,9 +21,10 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from airflow_k8s_bigdata.localkube.bodies import parse_body
 from airflow_k8s_bigdata.localkube.container import NotRunning
 from airflow_k8s_bigdata.localkube.faults import Faults, SkewedClock
-from airflow_k8s_bigdata.localkube.http import answer, parse_body, read_body
+from airflow_k8s_bigdata.localkube.http import answer, read_body
 from airflow_k8s_bigdata.localkube.node import Node
 from airflow_k8s_bigdata.localkube.statuses import bad_request, no_such_resource, not_found, unauthorized
 from airflow_k8s_bigdata.localkube.store import NotFound, Object, Store
@@ -48,7 +49,7 @@ class AdminRoutes:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not secrets.compare_digest(given.encode(), self.token.encode()):
             raise unauthorized()
-        body = parse_body(await read_body(request) or b"{}", "application/json")
+        body = await parse_body(await read_body(request) or b"{}", "application/json")
         if not isinstance(body, dict):
             raise bad_request("the body must be an object")
         match request.method, request.path.removeprefix(PREFIX):

@@ -1,4 +1,4 @@
-"""Memory and CPU limits of containers through control groups, version 1 or 2, where this process may make them."""
+"""Limits of containers on memory, CPU and processes by control groups, version 1 or 2, where it may make them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 _ROOT = Path("/sys/fs/cgroup")
+MOST_PROCESSES = 4096
+"""Processes and threads of one container: what is usual in clusters that set a limit (the kubelet's podPidsLimit)."""
 _SHARES_PER_CPU = 1024
 _PREFIX = "localkube-"
+_CONTROLLERS = ("memory", "cpu", "pids")
 _numbers = itertools.count()
 
 
@@ -26,10 +29,14 @@ class Limits:
 
 
 class Cgroup:
-    """The control groups of one container; empty when none could be made."""
+    """The control groups of one container; empty when none could be made.
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    :param limits_processes: whether one of them limits how many processes there are.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, limits_processes: bool = False) -> None:
         self._folders = list(folders)
+        self.limits_processes = limits_processes
 
     def add(self, pid: int) -> None:
         """Put a process in; its children follow."""
@@ -66,6 +73,7 @@ class Cgroups:
         name = f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
         self._memory: Path | None = None
         self._cpu: Path | None = None
+        self._pids: Path | None = None
         self._unified = (root / "cgroup.controllers").exists()
         try:
             self._open(name, root)
@@ -84,7 +92,7 @@ class Cgroups:
     def create(self, name: str, limits: Limits) -> Cgroup:
         """The groups of a container, with its limits set."""
         folders = []
-        for parent in dict.fromkeys(parent for parent in (self._memory, self._cpu) if parent is not None):
+        for parent in dict.fromkeys(parent for parent in self._parents if parent is not None):
             folder = parent / name
             folder.mkdir(exist_ok=True)
             folders.append(folder)
@@ -92,12 +100,17 @@ class Cgroups:
             self._limit_memory(self._memory / name, limits.memory)
         if self._cpu is not None:
             self._weigh_cpu(self._cpu / name, limits.cpu_request)
-        return Cgroup(folders)
+        limited = self._pids is not None and _try_write(self._pids / name / "pids.max", str(MOST_PROCESSES))
+        return Cgroup(folders, limits_processes=limited)
 
     def close(self) -> None:
         """Remove this localkube's groups."""
-        for group in {folder for folder in (self._memory, self._cpu) if folder is not None}:
+        for group in {folder for folder in self._parents if folder is not None}:
             _remove_group(group)
+
+    @property
+    def _parents(self) -> tuple[Path | None, ...]:
+        return self._memory, self._cpu, self._pids
 
     def _open(self, name: str, root: Path) -> None:
         if self._unified:
@@ -109,8 +122,9 @@ class Cgroups:
             offered = (own / name / "cgroup.subtree_control").read_text().split()
             self._memory = own / name if "memory" in offered else None
             self._cpu = own / name if "cpu" in offered else None
+            self._pids = own / name if "pids" in offered else None
             return
-        for controller in ("memory", "cpu"):
+        for controller in _CONTROLLERS:
             folder = root / controller / name
             if os.access(folder.parent, os.W_OK):
                 _clear_dead(folder.parent)
@@ -156,16 +170,18 @@ def _remove_group(group: Path) -> None:
 
 
 def _enable(folder: Path) -> None:
-    for controller in ("memory", "cpu"):
+    for controller in _CONTROLLERS:
         # Refused when the folder itself holds processes: then the controller is simply not offered.
         _try_write(folder / "cgroup.subtree_control", f"+{controller}")
 
 
-def _try_write(path: Path, text: str) -> None:
+def _try_write(path: Path, text: str) -> bool:
     try:
         path.write_text(text)
     except OSError as error:
         logger.debug("%s can't be set: %s", path, error)
+        return False
+    return True
 
 
 def _lines(path: Path) -> list[str]:

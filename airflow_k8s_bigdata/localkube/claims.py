@@ -5,11 +5,11 @@ Stands for a storage class with dynamic provisioning that binds on first use and
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from airflow_k8s_bigdata.localkube.store import NotFound, Store
+from airflow_k8s_bigdata.localkube.volumes import remove_tree
 
 Object = dict[str, Any]
 
@@ -73,7 +73,7 @@ class Claims:
 
     def release(self, claim: Object) -> None:
         """A claim was deleted: its volume and its data go."""
-        shutil.rmtree(self._folder / claim["metadata"]["uid"], ignore_errors=True)
+        remove_tree(self._folder / claim["metadata"]["uid"])
         try:
             self._store.remove(VOLUMES, "", f"pvc-{claim['metadata']['uid']}")
         except NotFound:

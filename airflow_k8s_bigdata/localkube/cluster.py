@@ -147,6 +147,7 @@ class Cluster:
             api_url=self.url,
             ca_pem=authority.ca_pem,
             nodes=settings.nodes,
+            private=settings.data_dir,
         )
         self._node = Node(store, node_settings, self._tokens.issue, now=now)
         self._watcher = Watcher(store, Views(now), asyncio.get_running_loop().time)

@@ -189,7 +189,9 @@ class Container:
             watch.cancel()
 
     def _last_words(self, code: int) -> str:
-        said = (self._folder() / "message").read_bytes()[:_MESSAGE_BYTES]
+        # The container may have made it as large as the disk.
+        with open(self._folder() / "message", "rb") as file:
+            said = file.read(_MESSAGE_BYTES)
         fall_back = self.state.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
         if not said and fall_back and code != 0 and self.writer is not None:
             said = podlogs.last_lines(self.writer.path, _FALLBACK_LINES)[-_FALLBACK_BYTES:]

@@ -15,6 +15,8 @@ from airflow_k8s_bigdata.localkube.statuses import ApiError
 from airflow_k8s_bigdata.localkube.store import AlreadyExists, Event, NotFound, Object, Store
 
 _CLAIM_IN_USE = "kubernetes.io/pvc-protection"
+_ROOT_CA = "kube-root-ca.crt"
+_FURNITURE = {("serviceaccounts", "default"), ("configmaps", _ROOT_CA)}
 _ROOT_CA_NOTE = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the"
     " internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes"
@@ -79,8 +81,18 @@ class Controllers:
         meta = {"namespace": namespace}
         self._create("serviceaccounts", {"metadata": meta | {"name": "default"}})
         note = {"kubernetes.io/description": _ROOT_CA_NOTE}
-        config_map = {"metadata": meta | {"name": "kube-root-ca.crt", "annotations": note}}
+        config_map = {"metadata": meta | {"name": _ROOT_CA, "annotations": note}}
         self._create("configmaps", config_map | {"data": {"ca.crt": self._ca_pem}})
+
+    def _restore(self, namespace: str) -> None:
+        """Make again what every namespace has, and make the CA's config map say what it should."""
+        found = self._store.find("namespaces", "", namespace)
+        if found is None or found["metadata"].get("deletionTimestamp"):
+            return
+        self.furnish(namespace)
+        data = {"ca.crt": self._ca_pem}
+        if self._store.get("configmaps", namespace, _ROOT_CA).get("data") != data:
+            self._store.change("configmaps", namespace, _ROOT_CA, lambda obj: obj.update(data=data))
 
     def _create(self, resource: str, obj: Object) -> None:
         try:
@@ -98,6 +110,8 @@ class Controllers:
                 self._soon(lambda: self.furnish(name))
         elif event.resource == CRDS.key:
             self._note_definition(event)
+        elif (event.resource, name) in _FURNITURE and event.type != "ADDED":
+            self._soon(lambda: self._restore(namespace))
         elif event.type == "DELETED" and self._is_terminating(namespace):
             self._soon(lambda: self._empty(namespace))
         if event.resource in ("persistentvolumeclaims", "pods"):

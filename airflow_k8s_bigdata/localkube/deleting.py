@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_k8s_bigdata.localkube.resources import Resource
-from airflow_k8s_bigdata.localkube.statuses import bad_value, conflict, invalid, not_found
+from airflow_k8s_bigdata.localkube.statuses import bad_request, bad_value, conflict, invalid, not_found
 from airflow_k8s_bigdata.localkube.store import Object, Store
 
+_LONGEST_GRACE = 1 << 31
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 _FINALIZER_OF = {"Orphan": ORPHAN, "Foreground": FOREGROUND}
@@ -35,7 +36,7 @@ class DeleteOptions:
 def delete_options(body: Object | None, query: dict[str, str]) -> DeleteOptions:
     """Options from a DELETE's body and, where the body says nothing, its query. Raises ApiError (422)."""
     body = body or {}
-    grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+    grace = body.get("gracePeriodSeconds", _seconds(query.get("gracePeriodSeconds")))
     propagation = body.get("propagationPolicy") or query.get("propagationPolicy") or ""
     orphan = body.get("orphanDependents", query.get("orphanDependents"))
     if orphan is not None and not propagation:
@@ -47,12 +48,21 @@ def delete_options(body: Object | None, query: dict[str, str]) -> DeleteOptions:
     preconditions = body.get("preconditions") or {}
     dry_run = body.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") else [])
     return DeleteOptions(
-        grace_seconds=None if grace is None else int(grace),
+        grace_seconds=grace,
         propagation=propagation,
         uid=preconditions.get("uid") or "",
         resource_version=preconditions.get("resourceVersion") or "",
         dry_run="All" in dry_run,
     )
+
+
+def _seconds(value: str | None) -> int | None:
+    if not value:
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        raise bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
 
 
 class Deleter:
@@ -131,7 +141,7 @@ def grace_of(pod: Object, asked: int | None) -> int:
     spec = pod["spec"]
     if not spec.get("nodeName") or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return 0
-    seconds = spec.get("terminationGracePeriodSeconds", 30) if asked is None else asked
+    seconds = spec.get("terminationGracePeriodSeconds", 30) if asked is None else min(asked, _LONGEST_GRACE)
     # A negative period means one second, as Kubernetes has it.
     return 1 if seconds < 0 else int(seconds)
 

@@ -54,22 +54,28 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replacement, text)
 
 
-def data_of(resource: str, obj: Object) -> dict[str, bytes]:
+def data_of(resource: str, obj: Object, *, text: bool = False) -> dict[str, bytes]:
     """The keys and contents of one of the resource `configmaps` or `secrets`, decoded.
 
     Stored objects need not bear their kind, so the resource tells what they are.
+
+    :param text: without a config map's `binaryData`, which the kubelet puts into files alone.
     """
     if resource == "secrets":
         return {key: base64.b64decode(text) for key, text in (obj.get("data") or {}).items()}
+    if text:
+        return {key: value.encode() for key, value in (obj.get("data") or {}).items()}
     binary = {key: base64.b64decode(text) for key, text in (obj.get("binaryData") or {}).items()}
     return {key: text.encode() for key, text in (obj.get("data") or {}).items()} | binary
 
 
-def find_data(lookup: Lookup, resource: str, name: str, *, optional: bool) -> dict[str, bytes] | None:
+def find_data(
+    lookup: Lookup, resource: str, name: str, *, optional: bool, text: bool = False
+) -> dict[str, bytes] | None:
     """The contents of a config map or secret; None when it is missing and optional. Raises MissingReference."""
     obj = lookup(resource, name)
     if obj is not None:
-        return data_of(resource, obj)
+        return data_of(resource, obj, text=text)
     if optional:
         return None
     raise MissingReference(f'{_KINDS[resource][0]} "{name}" not found')
@@ -148,7 +154,7 @@ def _imported(source: Object, lookup: Lookup) -> Iterable[tuple[str, str]]:
     for field, resource in (("configMapRef", "configmaps"), ("secretRef", "secrets")):
         if source.get(field):
             reference = source[field]
-            data = find_data(lookup, resource, reference["name"], optional=bool(reference.get("optional")))
+            data = find_data(lookup, resource, reference["name"], optional=bool(reference.get("optional")), text=True)
             for key, value in (data or {}).items():
                 yield prefix + key, value.decode(errors="replace")
 
@@ -163,7 +169,7 @@ def _referred(pod: Object, container: Object, source: Object, facts: PodFacts, l
     )
     reference = source[field]
     optional = bool(reference.get("optional"))
-    data = find_data(lookup, resource, reference["name"], optional=optional)
+    data = find_data(lookup, resource, reference["name"], optional=optional, text=True)
     if data is not None and reference["key"] in data:
         return data[reference["key"]].decode(errors="replace")
     if optional:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
@@ -16,6 +17,7 @@ from aiohttp import WSMsgType, web
 from airflow_k8s_bigdata.localkube.container import NotRunning
 from airflow_k8s_bigdata.localkube.podlogroute import chosen_container
 from airflow_k8s_bigdata.localkube.requests import is_true
+from airflow_k8s_bigdata.localkube.sandbox import cut_off
 from airflow_k8s_bigdata.localkube.statuses import bad_request, internal, not_served
 from airflow_k8s_bigdata.localkube.store import Object
 from airflow_k8s_bigdata.localkube.views import encode
@@ -53,14 +55,14 @@ async def run_command(request: web.Request, pod: Object, start: Executor) -> web
         process = await start(pod, container, command, **pipes)
     except NotRunning as error:
         raise internal(str(error)) from None
+    except ValueError as error:
+        raise bad_request(str(error)) from None
     socket = web.WebSocketResponse(protocols=_PROTOCOLS)
-    await socket.prepare(request)
     try:
+        await socket.prepare(request)
         await _carry(socket, process)
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await asyncio.shield(cut_off(process))
     return socket
 
 
@@ -99,7 +101,9 @@ async def _read_frames(socket: web.WebSocketResponse, process: asyncio.subproces
         if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT) or not data or process.stdin is None:
             continue
         if data[0] == _STDIN and not process.stdin.is_closing():
-            process.stdin.write(data[1:])
+            with suppress(ConnectionError):  # The command reads no more, or is over.
+                process.stdin.write(data[1:])
+                await process.stdin.drain()
         elif data[0] == _CLOSE and data[1:2] == bytes([_STDIN]):
             process.stdin.close()
 

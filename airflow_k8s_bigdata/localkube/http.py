@@ -11,14 +11,18 @@ import msgspec
 import yaml
 from aiohttp import web
 
+from airflow_k8s_bigdata.localkube.bodies import parse_body
 from airflow_k8s_bigdata.localkube.protobuf import MEDIA_TYPE as PROTOBUF
 from airflow_k8s_bigdata.localkube.protobuf import decode_protobuf
-from airflow_k8s_bigdata.localkube.statuses import ApiError, bad_request, too_large, unsupported_media
+from airflow_k8s_bigdata.localkube.schemas import decoded_request
+from airflow_k8s_bigdata.localkube.statuses import ApiError, bad_request, timed_out, too_large, unsupported_media
 from airflow_k8s_bigdata.localkube.store import Object
 from airflow_k8s_bigdata.localkube.views import encode
 
 MAX_BODY = 3 * 1024 * 1024
 BODY_TYPES = ["application/json", "application/yaml", PROTOBUF]
+BODY_SECONDS = 60.0
+"""How long a body may take to come; the API server's own limit for requests (--request-timeout)."""
 PIECE = 250
 """Objects of a list that are sent in one piece; a longer list goes out piece by piece."""
 
@@ -72,24 +76,18 @@ def media_type(request: web.Request) -> str:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body. Raises ApiError (413)."""
+    """The whole body. Raises ApiError: 413, and 504 when it does not come in time."""
+    if (request.content_length or 0) > MAX_BODY:
+        raise too_large()
     try:
-        return bytes(await request.read())
+        async with asyncio.timeout(BODY_SECONDS):
+            return bytes(await request.read())
     except web.HTTPRequestEntityTooLarge:
         raise too_large() from None
-
-
-def parse_body(data: bytes, media: str) -> Any:
-    """A body as data: YAML where the type says so, else JSON. Raises ApiError (400)."""
-    if media.endswith("yaml"):
-        try:
-            return yaml.safe_load(data)
-        except yaml.YAMLError as error:
-            raise bad_request(f"error parsing YAML: {error}") from None
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
-        raise bad_request(f"the body of the request is no JSON: {error}") from None
+    except TimeoutError:
+        raise timed_out() from None
+    except web.RequestPayloadError as error:
+        raise bad_request(str(error)) from None
 
 
 _GO_TYPE_META = (
@@ -106,9 +104,9 @@ async def read_object(request: web.Request, kind: str) -> Object:
     if media == PROTOBUF:
         return decode_protobuf(data)
     try:
-        body = parse_body(data, media)
+        body = await parse_body(data, media)
     except ApiError as error:
-        raise _unrecognized(kind, str(error), data) from None
+        raise _unrecognized(kind, str(error), data) if error.code == 400 else error from None
     if not isinstance(body, dict):
         names = {str: "string", list: "array", int: "number", float: "number", bool: "bool", type(None): "null"}
         why = f"json: cannot unmarshal {names[type(body)]} into Go value of type {_GO_TYPE_META}"
@@ -130,7 +128,7 @@ async def read_options(request: web.Request) -> Object:
     if not data.strip():
         return {}
     media = media_type(request)
-    body = decode_protobuf(data) if media == PROTOBUF else parse_body(data, media)
+    body = decode_protobuf(data) if media == PROTOBUF else await parse_body(data, media)
     if not isinstance(body, dict):
         raise bad_request("the body of a DELETE must be an object of kind DeleteOptions")
-    return body
+    return decoded_request(body, "DeleteOptions")

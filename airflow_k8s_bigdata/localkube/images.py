@@ -7,7 +7,6 @@ entry point; a reference without a rule behaves as one that can't be pulled.
 from __future__ import annotations
 
 import fnmatch
-import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -16,16 +15,16 @@ import logging
 import os
 import re
 import shutil
-import site
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import yaml
+
+from airflow_k8s_bigdata.localkube.pythonfolders import PrivatePlace, holds_a_home, homes, this_python
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +59,14 @@ class Image:
     """What a container of an image starts from.
 
     :param binds: path in the image -> path of the host, read-only.
+    :param links: links of the image: path -> what it leads to.
     :param init: whether the entry point runs under an init process, as Spark's does under tini. Without one the
         main process is PID 1, for which the kernel drops signals that it does not handle.
     """
 
     reference: str
     binds: Mapping[str, Path] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -121,6 +122,7 @@ class ImageRules:
         return Image(
             reference=reference,
             binds={**image.binds, **binds},
+            links=image.links,
             env={**image.env, **{key: str(value) for key, value in (rule.get("env") or {}).items()}},
             entrypoint=tuple(rule.get("entrypoint", image.entrypoint)),
             command=tuple(rule.get("command", image.command)),
@@ -135,8 +137,14 @@ class ImageRules:
         return Image(reference, env={"PATH": SYSTEM_PATH})
 
     def _python(self, reference: str, _rule: Mapping[str, Any]) -> Image:
-        binds = {str(folder): folder for folder in python_folders()}
-        return Image(reference, binds=binds, env={"PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}"})
+        try:
+            python = this_python()
+        except PrivatePlace as error:
+            raise NoSuchImage(f'no Python for image "{reference}": {error}') from error
+        binds = {str(folder): folder for folder in python.folders}
+        return Image(
+            reference, binds=binds, links=python.links, env={"PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}"}
+        )
 
     def _spark(self, reference: str, rule: Mapping[str, Any]) -> Image:
         python = self._python(reference, rule)
@@ -150,6 +158,10 @@ class ImageRules:
         if self._scripts is not None:
             binds["/opt/decom.sh"] = _executable(_SPARK_IMAGE / "decom.sh", self._scripts)
         if not java.is_relative_to("/usr"):
+            if holds_a_home(java, homes()):
+                raise NoSuchImage(
+                    f'no Java for image "{reference}": {java} holds a home folder; set JAVA_HOME to another'
+                )
             binds[str(java)] = java
         env = {
             "PATH": f"{python.env['PATH']}:{SPARK_HOME}/bin",
@@ -160,6 +172,7 @@ class ImageRules:
         return Image(
             reference,
             binds=binds,
+            links=python.links,
             env=env,
             entrypoint=(sys.executable, "-I", "/opt/entrypoint/entrypoint.py"),
             workdir=f"{SPARK_HOME}/work-dir",
@@ -216,36 +229,6 @@ def check_reference(reference: str) -> None:
         raise InvalidImageName(
             f'Failed to apply default image tag "{reference}": couldn\'t parse image name "{reference}": {detail}'
         )
-
-
-@functools.cache
-def python_folders() -> list[Path]:
-    """The folders outside /usr that the running Python needs: its prefixes, what its links lead through, and the
-    sources of packages that are installed as links to them."""
-    folders = {Path(sys.prefix), Path(sys.base_prefix), *editable_folders(site.getsitepackages())}
-    link = Path(sys.executable)
-    while link.is_symlink():
-        target = Path(os.readlink(link))
-        link = target if target.is_absolute() else link.parent / target
-        folders.add(link.parent.parent)
-    folders |= {folder.resolve() for folder in folders}
-    outside = sorted(folder for folder in folders if not folder.is_relative_to("/usr") and folder != Path("/"))
-    return [
-        folder for folder in outside if not any(folder != other and folder.is_relative_to(other) for other in outside)
-    ]
-
-
-def editable_folders(sites: list[str]) -> set[Path]:
-    """Where sources of editable packages are, by the `.pth` files and direct_url.json (PEP 610) of site-packages."""
-    found = set()
-    for file in (file for folder in sites for file in Path(folder).glob("*.pth")):
-        lines = file.read_text(errors="replace").splitlines()
-        found |= {file.parent / line.strip() for line in lines if line.strip() and not line.startswith(("#", "import"))}
-    for package in importlib.metadata.distributions(path=sites):
-        origin = json.loads(package.read_text("direct_url.json") or "{}")
-        if origin.get("dir_info", {}).get("editable"):
-            found.add(Path(unquote(urlsplit(origin["url"]).path)))
-    return {folder.resolve() for folder in found if folder.is_dir()}
 
 
 def java_home() -> Path | None:

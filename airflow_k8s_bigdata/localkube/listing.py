@@ -24,6 +24,7 @@ from airflow_k8s_bigdata.localkube.store import Expired, Object, Store
 
 _WAIT_FOR_VERSION = 3.0
 """Seconds that a list waits for a version that is not there yet, as the API server's watch cache does."""
+_LONGEST_VERSION = 20
 _MATCHES = ("Exact", "NotOlderThan")
 
 
@@ -39,7 +40,7 @@ def parse_version(value: str) -> int | None:
     """A resourceVersion parameter: None for "". Raises ApiError (500, as the real one) for what is no number."""
     if not value:
         return None
-    if not (value.isascii() and value.isdigit()):
+    if not (value.isascii() and value.isdigit()) or len(value) > _LONGEST_VERSION or int(value) >= 1 << 64:
         raise bad_resource_version(value)
     return int(value)
 
@@ -147,6 +148,6 @@ def _read_token(token: str) -> tuple[int, str]:
     try:
         fields = json.loads(data)
         return int(fields["rv"]), str(fields["start"]).rstrip("\0")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         why = f"invalid character '{data[:1]}' looking for beginning of value"
         raise bad_request(f"invalid continue token: continue key is not valid: {why}") from None

@@ -31,6 +31,7 @@ class NodeSettings:
     :param api_url: the API server as pods reach it, `https://127.0.0.1:PORT`.
     :param ca_pem: the certificate authority of that URL.
     :param nodes: several nodes that share the machine, instead of one with `cpus` and `memory`.
+    :param private: a folder that no pod sees, with the cluster's keys; None for `data_dir`.
     """
 
     data_dir: Path
@@ -40,6 +41,12 @@ class NodeSettings:
     api_url: str
     ca_pem: str
     nodes: tuple[VirtualNode, ...] = ()
+    private: Path | None = None
+
+    @property
+    def private_folder(self) -> Path:
+        """The folder that no pod sees but for its own volumes."""
+        return (self.private or self.data_dir).resolve()
 
     @property
     def all_nodes(self) -> tuple[VirtualNode, ...]:

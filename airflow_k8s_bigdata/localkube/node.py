@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +23,7 @@ from airflow_k8s_bigdata.localkube.podlogs import LogOptions, LogUnavailable
 from airflow_k8s_bigdata.localkube.sandbox import Bubblewrap
 from airflow_k8s_bigdata.localkube.scheduler import Scheduler
 from airflow_k8s_bigdata.localkube.store import Store
+from airflow_k8s_bigdata.localkube.volumes import remove_tree
 
 __all__ = ["LogOptions", "LogUnavailable", "Node", "NodeSettings", "NotRunning", "Pace", "VirtualNode"]
 
@@ -103,6 +103,7 @@ class Node:
             await self._loss.close()
         if self._machine is not None:
             self._machine.cgroups.close()
+            self._machine.bubblewrap.close()
 
     def log_stream(self, pod: Object, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         """A container's log, to be iterated. Raises LogUnavailable at once when there is none."""
@@ -204,7 +205,7 @@ class Node:
         pods = self._settings.data_dir / "pods"
         for folder in pods.iterdir() if pods.exists() else ():
             if folder.name not in known:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
 
 
 def _report_error(task: asyncio.Task[None]) -> None:

@@ -49,6 +49,8 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 def json_patch(target: Object, patch: Any, *, kind: str, name: str, group: str = "") -> Object:
     """RFC 6902. Raises ApiError: 400 when it is no patch, 422 when an operation does not fit the object."""
+    if not isinstance(patch, list):
+        raise bad_request("json: cannot unmarshal the body into a JSON patch: it is no list of operations")
     try:
         return dict(jsonpatch.apply_patch(target, patch, in_place=False))
     except (jsonpatch.JsonPatchTestFailed, jsonpatch.JsonPatchConflict, jsonpointer.JsonPointerException) as error:
@@ -57,7 +59,7 @@ def json_patch(target: Object, patch: Any, *, kind: str, name: str, group: str =
         status.status["message"] = "the server rejected our request due to an error in our request"
         status.status["details"].pop("causes")
         raise status from error
-    except (jsonpatch.JsonPatchException, AttributeError, TypeError) as error:
+    except (jsonpatch.JsonPatchException, AttributeError, TypeError, KeyError, ValueError) as error:
         raise bad_request(f"json: cannot unmarshal the body into a JSON patch: {error}") from error
 
 
@@ -102,7 +104,7 @@ def _merge_key(field: str, items: list[Any]) -> str | None:
 
 
 def _merged_list(field: str, target: Any, patch: list[Any]) -> list[Any]:
-    items = list(target or ())
+    items = list(target) if isinstance(target, list) else []
     if field in _SETS:
         return items + [each for each in patch if each not in items]
     key = _merge_key(field, items + patch)

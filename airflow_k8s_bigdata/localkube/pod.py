@@ -153,6 +153,7 @@ class PodWorker:
             token=lambda: self._machine.issue_token(
                 meta["namespace"], self.pod["spec"].get("serviceAccountName") or "default", meta["uid"]
             ),
+            private=self._machine.settings.private_folder,
         )
         self._runtime.etc.mkdir(parents=True, exist_ok=True)
         (self._runtime.etc / "hostname").write_text(self._runtime.hostname + "\n")

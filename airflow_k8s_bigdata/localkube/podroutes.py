@@ -17,6 +17,7 @@ from airflow_k8s_bigdata.localkube.proxying import Proxy
 from airflow_k8s_bigdata.localkube.registry import Registry, Target
 from airflow_k8s_bigdata.localkube.requests import RequestInfo
 from airflow_k8s_bigdata.localkube.resources import PODS
+from airflow_k8s_bigdata.localkube.schemas import decoded_request
 from airflow_k8s_bigdata.localkube.statuses import not_served
 from airflow_k8s_bigdata.localkube.store import Object, Store
 
@@ -44,9 +45,9 @@ class PodRoutes:
             case "portforward":
                 return await forward_ports(request, self.registry.get(target))
             case "binding":
-                return self.bind(target, await read_object(request, "Binding"))
+                return self.bind(target, decoded_request(await read_object(request, "Binding"), "Binding"))
             case "eviction":
-                return self._evict(target, await read_object(request, "Eviction"))
+                return self._evict(target, decoded_request(await read_object(request, "Eviction"), "Eviction"))
             case "proxy":
                 return await self.proxy(request, info, target)
         raise not_served(f"pods/{info.subresource}")

@@ -57,7 +57,23 @@ def pod_spec_causes(spec: Object, path: str) -> list[Cause]:
         if spec.get(field) not in allowed:
             causes.append(unsupported(f"{path}.{field}", spec.get(field), allowed))
     causes += _spec_value_causes(spec, path)
+    causes += _nul_causes(spec, path)
     return causes
+
+
+def _nul_causes(value: object, path: str) -> Iterator[Cause]:
+    """No word that a process or a file is given may contain a NUL byte."""
+    if isinstance(value, str):
+        if "\0" in value:
+            yield bad_value(path, value, "must not contain NUL characters")
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if "\0" in key:
+                yield bad_value(path, key, "must not contain NUL characters")
+            yield from _nul_causes(each, f"{path}.{key}")
+    elif isinstance(value, list):
+        for at, each in enumerate(value):
+            yield from _nul_causes(each, f"{path}[{at}]")
 
 
 def _spec_value_causes(spec: Object, path: str) -> Iterator[Cause]:
@@ -103,9 +119,26 @@ def _volume_causes(volume: Object, path: str, seen: set[str]) -> Iterator[Cause]
             yield required(f"{path}.{kind}.{field}")
     if "hostPath" in volume and ".." in (volume["hostPath"].get("path") or "").split("/"):
         yield bad_value(f"{path}.hostPath.path", volume["hostPath"]["path"], "must not contain '..'")
-    for kind in ("configMap", "secret", "downwardAPI", "projected"):
-        for at, item in enumerate((volume.get(kind) or {}).get("items") or ()):
-            yield from _relative_path(f"{path}.{kind}.items[{at}].path", item.get("path", ""))
+    for kind in ("configMap", "secret", "downwardAPI"):
+        yield from _item_causes(volume.get(kind) or {}, f"{path}.{kind}")
+    for at, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+        field = f"{path}.projected.sources[{at}]"
+        for kind in ("configMap", "secret", "downwardAPI"):
+            yield from _item_causes(source.get(kind) or {}, f"{field}.{kind}")
+        token = source.get("serviceAccountToken")
+        if token is not None:
+            yield from _relative_path(f"{field}.serviceAccountToken.path", token.get("path", ""))
+
+
+def _item_causes(source: Object, path: str) -> Iterator[Cause]:
+    for at, item in enumerate(source.get("items") or ()):
+        yield from _file_path(f"{path}.items[{at}].path", item.get("path", ""))
+
+
+def _file_path(field: str, path: str) -> Iterator[Cause]:
+    yield from _relative_path(field, path)
+    if path.startswith("..") and ".." not in path.split("/"):
+        yield bad_value(field, path, "must not start with '..'")
 
 
 def _relative_path(field: str, path: str) -> Iterator[Cause]:
@@ -200,6 +233,12 @@ def _mount_causes(container: Object, path: str, volumes: set[str]) -> Iterator[C
         paths.add(place)
         if mount.get("subPath"):
             yield from _relative_path(f"{field}.subPath", mount["subPath"])
+        if mount.get("subPathExpr"):
+            yield from _relative_path(f"{field}.subPathExpr", mount["subPathExpr"])
+            if mount.get("subPath"):
+                yield bad_value(
+                    f"{field}.subPathExpr", mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive"
+                )
 
 
 def _resource_causes(resources: Object, path: str) -> Iterator[Cause]:
@@ -220,10 +259,11 @@ def _resource_causes(resources: Object, path: str) -> Iterator[Cause]:
 
 def pod_change_causes(new: Object, old: Object) -> list[Cause]:
     """Refuses any change of a pod's spec but the few that Kubernetes allows."""
-    if new["spec"] == old["spec"]:
+    spec = new.get("spec") or {}
+    if spec == old["spec"]:
         return []
-    if _fixed_part(new["spec"], old["spec"]) == old["spec"]:
-        return _toleration_causes(new["spec"], old["spec"])
+    if _fixed_part(spec, old["spec"]) == old["spec"]:
+        return _toleration_causes(spec, old["spec"])
     return [forbidden_field("spec", _MAY_CHANGE)]
 
 

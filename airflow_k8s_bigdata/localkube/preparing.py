@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,31 +112,53 @@ def sandbox_spec(
 
     :param folder: the run's own folder, for its scratch space and its termination message.
     """
-    try:
-        given = _variables(machine, runtime, spec)
-        mounts = volumes.container_mounts(spec, runtime.volumes, runtime.read_only, given)
-        uid, gid = _user(runtime.pod, spec, image)
-        for mount in mounts:
-            layout.inside(mount.target)
-    except (MissingReference, MountProblem, _WrongUser, ValueError) as error:
-        report("Warning", "Failed", f"Error: {error}")
-        raise NotStartable("CreateContainerConfigError", str(error)) from error
+    with ExitStack() as held:
+        try:
+            return _prepared(machine, runtime, spec, image, folder, held)
+        except (MissingReference, MountProblem, _WrongUser, ValueError) as error:
+            report("Warning", "Failed", f"Error: {error}")
+            raise NotStartable("CreateContainerConfigError", str(error)) from error
+
+
+def _prepared(
+    machine: Machine, runtime: PodRuntime, spec: Object, image: Image, folder: Path, held: ExitStack
+) -> SandboxSpec:
+    given = _variables(machine, runtime, spec)
+    mounts = volumes.container_mounts(spec, runtime.volumes, runtime.read_only, given, held)
+    if not machine.bubblewrap.binds_descriptors:
+        mounts = [replace(mount, descriptor=-1) for mount in mounts]
+    uid, gid = _user(runtime.pod, spec, image)
     home = "/root" if uid == 0 else f"/home/{_user_name(uid, image)}"
     own = [*_scratch(image, home, folder), *_etc(runtime, folder, _passwd(uid, image, home))]
-    own.append(Mount(folder / "message", spec.get("terminationMessagePath") or DEFAULT_MESSAGE_PATH, writable=True))
+    message = spec.get("terminationMessagePath") or DEFAULT_MESSAGE_PATH
+    own.append(Mount(folder / "message", message, writable=True))
     workdir = spec.get("workingDir") or image.workdir
     base = [*layout.host_mounts(), *layout.image_mounts(image.binds)]
-    return SandboxSpec(
+    root = layout.arguments(base, [*own, *mounts], image_links=image.links, hidden=machine.settings.private_folder)
+    prepared = SandboxSpec(
         command=_command(spec, image, given),
         env={"HOSTNAME": runtime.hostname, "HOME": home, **image.env, **given},
-        root=[*layout.arguments(base, [*own, *mounts]), "--dir", workdir],
+        root=[*root, *layout.make_folder([*own, *mounts], workdir)],
         hostname=runtime.hostname,
         workdir=workdir,
         uid=uid,
         gid=gid,
         # The init process belongs to the image's entry point; a pod's own command replaces both.
         init=image.init and not spec.get("command"),
+        held=held.pop_all(),
     )
+    _refuse_nul(prepared)
+    return prepared
+
+
+def _refuse_nul(spec: SandboxSpec) -> None:
+    """Raise ValueError for what no process can be given; secrets and config maps may hold it."""
+    for name, value in spec.env.items():
+        if "\0" in name or "\0" in value:
+            raise ValueError(f"environment variable {name!r} contains nul byte")
+    for word in (*spec.command, spec.workdir, *spec.root):
+        if "\0" in word:
+            raise ValueError(f"{word!r} contains nul byte")
 
 
 def _variables(machine: Machine, runtime: PodRuntime, spec: Object) -> dict[str, str]:

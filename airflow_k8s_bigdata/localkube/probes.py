@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from airflow_k8s_bigdata.localkube.sandbox import cut_off
+
 Object = dict[str, Any]
 
 _PERIOD, _TIMEOUT, _FAILURES, _SUCCESSES = 10.0, 1.0, 3, 1
@@ -101,20 +103,25 @@ async def _run(command: Sequence[str], container: Probed, seconds: float) -> str
         process = await container.execute(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         return str(error)
     try:
         async with asyncio.timeout(seconds):
-            output, _ = await process.communicate()
+            output = await _first_bytes(process.stdout)
+            code = await process.wait()
     except TimeoutError:
         return f'command timed out: "{" ".join(command)}" timed out after {seconds:g}s'
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-            # The process is over, but not what it started in the container: that may hold the pipe's other end.
-            process._transport.close()  # type: ignore[attr-defined]
-    return None if process.returncode == 0 else output[:_LONGEST_OUTPUT].decode(errors="replace")
+        await asyncio.shield(cut_off(process))
+    return None if code == 0 else output.decode(errors="replace")
+
+
+async def _first_bytes(stream: asyncio.StreamReader | None) -> bytes:
+    """What a probe may say; the rest of the stream is read and dropped."""
+    kept = bytearray()
+    while stream is not None and (data := await stream.read(_LONGEST_OUTPUT)):
+        kept += data[: _LONGEST_OUTPUT - len(kept)]
+    return bytes(kept)
 
 
 async def _get(action: Object, host: str, port: int, seconds: float) -> str | None:

@@ -13,6 +13,7 @@ from airflow_k8s_bigdata.localkube.tokens import ISSUER, Tokens, User
 
 _SHORTEST_TOKEN = 600
 _DEFAULT_TOKEN = 3600
+_LONGEST_TOKEN = 1 << 32
 
 
 class Reviews:
@@ -83,6 +84,9 @@ class Reviews:
         seconds = spec.get("expirationSeconds") or _DEFAULT_TOKEN
         if seconds < _SHORTEST_TOKEN:
             cause = bad_value("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
+            raise invalid("TokenRequest", target.name, [cause], "authentication.k8s.io")
+        if seconds > _LONGEST_TOKEN:
+            cause = bad_value("spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds")
             raise invalid("TokenRequest", target.name, [cause], "authentication.k8s.io")
         try:
             account = self._store.get("serviceaccounts", target.namespace, target.name)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
+from airflow_k8s_bigdata.localkube.bodies import parse_body
 from airflow_k8s_bigdata.localkube.deleting import DeleteOptions, delete_options
 from airflow_k8s_bigdata.localkube.http import (
     PIECE,
     answer,
     media_type,
     page_not_found,
-    parse_body,
     read_body,
     read_object,
     read_options,
@@ -28,6 +28,7 @@ from airflow_k8s_bigdata.localkube.registry import APPLY, PATCH_TYPES, Registry,
 from airflow_k8s_bigdata.localkube.requests import RequestInfo, is_true
 from airflow_k8s_bigdata.localkube.resources import Catalog, Resource
 from airflow_k8s_bigdata.localkube.reviews import Reviews
+from airflow_k8s_bigdata.localkube.schemas import decoded_request
 from airflow_k8s_bigdata.localkube.selectors import matcher
 from airflow_k8s_bigdata.localkube.statuses import (
     bad_request,
@@ -82,7 +83,7 @@ class Routes:
         if info.verb not in resource.verbs:
             raise method_not_allowed()
         if resource.plural in _REVIEWS:
-            body = await read_object(request, resource.kind)
+            body = decoded_request(await read_object(request, resource.kind), resource.kind)
             return answer(self.reviews.answer(target, body, user), 201)
         verbs: dict[str, Verb] = {
             "get": self._get,
@@ -134,7 +135,7 @@ class Routes:
         media = media_type(request)
         if media not in PATCH_TYPES:
             raise unsupported_media(media, PATCH_TYPES)
-        body = parse_body(await read_body(request), media)
+        body = await parse_body(await read_body(request), media)
         options = _write_options(request)
         if media == APPLY:
             if not isinstance(body, dict):
@@ -194,7 +195,8 @@ class Routes:
         if own or info.subresource == "proxy":
             return await self.pods.handle(request, info, target)
         if info.subresource == "token":
-            return answer(self.reviews.token_request(target, await read_object(request, "TokenRequest")), 201)
+            body = decoded_request(await read_object(request, "TokenRequest"), "TokenRequest")
+            return answer(self.reviews.token_request(target, body), 201)
         if info.subresource == "scale":
             return await self._scale(request, info, target)
         verbs: dict[str, Verb] = {"get": self._get, "update": self._update, "patch": self._patch}
@@ -204,8 +206,10 @@ class Routes:
         owner = Target(target.resource, target.namespace, target.name)
         obj = self.registry.get(owner)
         if info.verb != "get":
-            body = parse_body(await read_body(request), media_type(request))
-            replicas = ((body or {}).get("spec") or {}).get("replicas", 0)
+            body = await parse_body(await read_body(request), media_type(request))
+            if not isinstance(body, dict):
+                raise bad_request("the body of the request is no object of kind Scale")
+            replicas = (decoded_request(body, "Scale").get("spec") or {}).get("replicas", 0)
             patch = {"spec": {"replicas": replicas}}
             options = _write_options(request)
             obj = self.registry.patch(owner, patch, "application/merge-patch+json", options).object

@@ -1,27 +1,39 @@
 """Containers as bubblewrap sandboxes: start one, signal its main process, wait for its end, run a command in it.
 
-A sandbox has its own file tree, PID and UTS namespaces and user; its network is the host's. Killing its first
-process kills all of it, and all of it dies with this process.
+A sandbox has its own file tree, PID, IPC and UTS namespaces and user, and no capability; its network is the host's.
+Killing its first process kills all of it, and all of it dies with this process. The programs of the host that its
+processes get to see, bubblewrap and the Python that runs commands in it, are sealed copies.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import itertools
 import json
 import os
+import resource
+import secrets
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow_k8s_bigdata.localkube.cgroups import Cgroup
+from airflow_k8s_bigdata.localkube import entering
+from airflow_k8s_bigdata.localkube.cgroups import MOST_PROCESSES, Cgroup
+from airflow_k8s_bigdata.localkube.sealed import CannotSeal, SealedProgram
 
 KILLED = 128 + signal.SIGKILL
+# Compiled, where that could be stored: it is run for each probe.
+_COMPILED = importlib.util.cache_from_source(entering.__file__)
+_ENTERING = _COMPILED if os.path.exists(_COMPILED) else entering.__file__
 _POLL_SECONDS = 0.002
 _START_SECONDS = 30.0
+_END_SECONDS = 2.0
 
 
 class SandboxUnavailable(Exception):
@@ -38,6 +50,7 @@ class SandboxSpec:
 
     :param root: the arguments that `layout.arguments` made.
     :param init: run under bubblewrap's reaper as PID 1 instead of being PID 1.
+    :param held: file descriptors that `root` names; closed when the sandbox has been set up.
     """
 
     command: Sequence[str]
@@ -48,14 +61,22 @@ class SandboxSpec:
     uid: int = 0
     gid: int = 0
     init: bool = False
+    held: ExitStack = field(default_factory=ExitStack)
 
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """The bubblewrap of this machine and how it may be used here."""
+    """The bubblewrap of this machine and how it may be used here.
 
-    path: str
+    :param interpreter: the Python that `entering` runs on; `python` is its file.
+    :param binds_descriptors: whether it can bind what is open already, so that nobody can swap it before.
+    """
+
+    program: SealedProgram
+    interpreter: SealedProgram
+    python: Path
     user_namespaces: bool
+    binds_descriptors: bool
 
     @classmethod
     def find(cls) -> Bubblewrap:
@@ -63,26 +84,40 @@ class Bubblewrap:
         path = shutil.which("bwrap")
         if path is None:
             raise SandboxUnavailable("bwrap is not on PATH: install bubblewrap (Debian: apt-get install bubblewrap)")
+        try:
+            python = Path(sys.executable).resolve()
+            program, interpreter = SealedProgram.of(Path(path)), SealedProgram.of(python)
+        except (CannotSeal, OSError) as error:
+            raise SandboxUnavailable(str(error)) from error
+        described = _tried([program.executable, "--help"])
         problem = ""
-        for candidate in (cls(path, user_namespaces=True), cls(path, user_namespaces=False)):
-            trial = [path, *candidate.flags(0, 0), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
-            result = subprocess.run(trial, capture_output=True, text=True, timeout=_START_SECONDS, check=False)
+        for namespaces in (True, False):
+            found = cls(program, interpreter, python, namespaces, "--bind-fd" in described.stdout)
+            flags = found.flags(0, 0)
+            result = _tried(
+                [program.executable, *flags, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+            )
             if result.returncode == 0:
-                return candidate
+                return found
             problem = problem or result.stderr.strip()
+        found.close()
         raise SandboxUnavailable(
             f"bubblewrap can't make a sandbox here: {problem}. Allow user namespaces "
             "(sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0) "
             "or run as root."
         )
 
+    def close(self) -> None:
+        """Forget the sealed copies; what runs from them goes on."""
+        self.program.close()
+        self.interpreter.close()
+
     def flags(self, uid: int, gid: int) -> list[str]:
         """The arguments that every sandbox has."""
-        words = ["--unshare-pid", "--unshare-uts", "--die-with-parent", "--new-session"]
-        if self.user_namespaces:
-            return [*words, "--unshare-user", "--uid", str(uid), "--gid", str(gid)]
-        # Without a user namespace the container's root is the machine's: leave it no capability.
-        return [*words, "--cap-drop", "ALL"]
+        words = ["--unshare-pid", "--unshare-uts", "--unshare-ipc", "--die-with-parent", "--new-session"]
+        # Also in a user namespace: root in it, with capabilities, could make its read-only mounts writable.
+        words += ["--cap-drop", "ALL"]
+        return [*words, "--unshare-user", "--uid", str(uid), "--gid", str(gid)] if self.user_namespaces else words
 
     async def start(self, spec: SandboxSpec, cgroup: Cgroup, stdout: int, stderr: int) -> Sandbox:
         """Start a container and return once its command runs (or has run).
@@ -105,22 +140,26 @@ class Bubblewrap:
         status_read, status_write = os.pipe()
         gate_read, gate_write = os.pipe()
         words = os.memfd_create("arguments")
+        # bubblewrap's own name while it is not yet the container's command, which nobody could guess.
+        name = f"bwrap-{secrets.token_hex(16)}"
         try:
-            os.write(words, b"\0".join(word.encode() for word in self._words(spec, status_write, gate_read)))
-            os.lseek(words, 0, os.SEEK_SET)
+            _write_whole(words, joined([*self._words(spec, status_write, gate_read)]))
             process = await asyncio.create_subprocess_exec(
-                self.path, "--args", str(words), "--", *spec.command,
+                name, "--args", str(words), "--", *_checked(spec.command), executable=self.program.executable,
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env={},
-                pass_fds=(words, status_write, gate_read),
+                pass_fds=(words, status_write, gate_read, *descriptors_in(spec.root)),
             )  # fmt: skip
-        except BaseException:
+        except BaseException as error:
             os.close(gate_write)
             os.close(status_read)
+            if isinstance(error, ValueError):
+                raise StartFailed(str(error)) from error
             raise
         finally:
             for descriptor in (words, status_write, gate_read):
                 os.close(descriptor)
-        sandbox = Sandbox(process, status_read, cgroup, init=spec.init, user_namespace=self.user_namespaces)
+            spec.held.close()
+        sandbox = Sandbox(process, status_read, cgroup, self, spec, name)
         try:
             await sandbox.open(gate_write)
         finally:
@@ -140,13 +179,21 @@ class Sandbox:
     """A container's processes."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, status: int, cgroup: Cgroup, *, init: bool, user_namespace: bool
+        self,
+        process: asyncio.subprocess.Process,
+        status: int,
+        cgroup: Cgroup,
+        bubblewrap: Bubblewrap,
+        spec: SandboxSpec,
+        name: str,
     ) -> None:
         self._process = process
         self._status = status
         self._cgroup = cgroup
-        self._init = init
-        self._user_namespace = user_namespace
+        self._bubblewrap = bubblewrap
+        self._workdir = spec.workdir
+        self._init = spec.init
+        self._name = name
         self.pid = 0
         """The host's number of the sandbox's PID 1."""
         self._handle = -1
@@ -160,6 +207,8 @@ class Sandbox:
             self.pid = int(json.loads(line)["child-pid"])
             self._handle = os.pidfd_open(self.pid)
             self._cgroup.add(self.pid)
+            if self._most_processes:
+                resource.prlimit(self.pid, resource.RLIMIT_NPROC, (self._most_processes, self._most_processes))
             os.write(gate, b"\n")
             await self._executed()
         except (OSError, StartFailed) as error:
@@ -174,7 +223,7 @@ class Sandbox:
         deadline = loop.time() + _START_SECONDS
         while not ended.done():
             main = self.main_pid()
-            if main is not None and _name(main) not in ("bwrap", None):
+            if main is not None and _word(main) not in (self._name, ""):
                 ended.cancel()
                 return
             if loop.time() > deadline:
@@ -223,22 +272,98 @@ class Sandbox:
         self._handle = self._status = -1
         return 128 - code if code < 0 else code
 
+    @property
+    def _most_processes(self) -> int:
+        """The container's RLIMIT_NPROC, or 0: without a user namespace it would count what else the user runs."""
+        limited = self._bubblewrap.user_namespaces and not self._cgroup.limits_processes
+        if not limited:
+            return 0
+        most = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        return MOST_PROCESSES if most == resource.RLIM_INFINITY else min(MOST_PROCESSES, most)
+
     async def spawn(
         self, command: Sequence[str], env: Mapping[str, str], *, stdin: int, stdout: int, stderr: int
     ) -> asyncio.subprocess.Process:
         """Start a command inside the running sandbox, as `kubectl exec` does; it has the container's user and limits.
 
+        The process that is returned is one of the host that waits for the command; `cut_off` ends both.
+
         :param stdin: a file descriptor or one of the constants of `subprocess`, likewise stdout and stderr.
+        :raises ValueError: when a word contains a NUL byte.
         """
-        enter = ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--uts", "--root", "--wd"]
-        if self._user_namespace:
-            enter += ["--user", "--preserve-credentials"]
-        process = await asyncio.create_subprocess_exec(
-            *enter, "--", *command, env=dict(env), stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        written = entering.order(
+            command,
+            env,
+            workdir=self._workdir,
+            user_namespace=self._bubblewrap.user_namespaces,
+            processes=self._most_processes,
         )
-        with suppress(OSError):  # It may be over already.
-            self._cgroup.add(process.pid)
+        python = self._bubblewrap.python
+        order = os.memfd_create("order")
+        gate_read, gate_write = os.pipe()
+        try:
+            _write_whole(order, written)
+            process = await asyncio.create_subprocess_exec(
+                str(python), "-I", "-S", "-B", _ENTERING, str(self._handle), str(order), str(gate_read),
+                executable=self._bubblewrap.interpreter.executable, env=_library_path(python), cwd="/",
+                stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True,
+                pass_fds=(self._handle, order, gate_read),
+            )  # fmt: skip
+            with suppress(OSError):  # It may be over already.
+                self._cgroup.add(process.pid)
+                os.write(gate_write, b"\n")
+        finally:
+            for descriptor in (order, gate_read, gate_write):
+                os.close(descriptor)
         return process
+
+
+async def cut_off(process: asyncio.subprocess.Process) -> None:
+    """End a command that `Sandbox.spawn` has started, and what it has started itself."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _END_SECONDS)
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    # The command is over, but not what has left its process group: that may hold a pipe's other end.
+    process._transport.close()  # type: ignore[attr-defined]
+
+
+def joined(words: Sequence[str]) -> bytes:
+    """The words as bubblewrap reads them. Raises ValueError for a NUL byte, which would begin a word of its own."""
+    return b"\0".join(word.encode(errors="surrogateescape") for word in _checked(words))
+
+
+def _checked(words: Sequence[str]) -> Sequence[str]:
+    for word in words:
+        if "\0" in word:
+            raise ValueError(f"{word!r} must not contain NUL bytes")
+    return words
+
+
+def descriptors_in(root: Sequence[str]) -> list[int]:
+    """The file descriptors that the arguments of a root name."""
+    return [int(number) for flag, number in itertools.pairwise(root) if flag in ("--bind-fd", "--ro-bind-fd")]
+
+
+def _tried(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=_START_SECONDS, check=False, env={})
+
+
+def _write_whole(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+
+
+def _library_path(python: Path) -> dict[str, str]:
+    """The whole environment of a sealed Python: where its library is, which it can't look for beside itself."""
+    return {"LD_LIBRARY_PATH": str(python.parent.parent / "lib")}
 
 
 async def _line(descriptor: int) -> bytes:
@@ -260,8 +385,9 @@ async def _line(descriptor: int) -> bytes:
     return line
 
 
-def _name(pid: int) -> str | None:
+def _word(pid: int) -> str:
+    """The first word of a process's command line; "" when it has none (any more)."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
     except OSError:
-        return None
+        return ""

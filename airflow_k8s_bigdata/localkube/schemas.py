@@ -33,6 +33,8 @@ _QUANTITY_MAPS = {
     "overhead",
 }
 _QUANTITIES = {"sizeLimit", "divisor"}
+_REQUESTS = {"TokenRequest": "AuthenticationV1TokenRequest"}
+_INT64 = range(-(1 << 63), 1 << 63)
 # Go pointers to strings: "" is a value of its own and is kept ("" as storage class asks for none).
 _KEPT_EMPTY = {"storageClassName", "type", "apiGroup", "loadBalancerClass", "ingressClassName", "runtimeClassName"}
 # Go booleans and numbers with omitempty that are no pointers: false and 0 say nothing and are left out.
@@ -104,10 +106,25 @@ def decoded(obj: Object, resource: Resource, known: Object | None = None) -> tup
     Raises ApiError (400) for a value of the wrong type.
     """
     own = schema_of(resource)
-    if own is None:
-        return obj, []
     reading = _Reading(resource.kind, resource.version)
+    if own is None:
+        return _with_metadata(obj, reading, known), []
     return _object(obj, own, "", reading, known), reading.unknown
+
+
+def decoded_request(body: Object, kind: str) -> Object:
+    """A body that is not stored but says what to do: DeleteOptions, a review, ... Raises ApiError (400)."""
+    own = schema(_REQUESTS.get(kind, f"V1{kind}"))
+    return body if own is None else _object(body, own, "", _Reading(kind, "v1"))
+
+
+def _with_metadata(obj: Object, reading: _Reading, known: Object | None) -> Object:
+    """A custom resource: what its metadata may be is known without its definition."""
+    own, given = schema("V1ObjectMeta"), obj.get("metadata")
+    if own is None or given is None:
+        return {key: value for key, value in obj.items() if key != "metadata"}
+    meta = _checked(given, dict, "metadata", reading)
+    return obj | {"metadata": _object(meta, own, "metadata", reading, (known or {}).get("metadata"))}
 
 
 def _object(value: Object, own: Schema, path: str, reading: _Reading, known: Any = None) -> Object:
@@ -169,7 +186,7 @@ def _scalar(value: Any, type_: str, path: str, own: Schema, reading: _Reading) -
         "str": isinstance(value, str),
         "datetime": isinstance(value, str),
         "bool": isinstance(value, bool),
-        "int": isinstance(value, int) and not isinstance(value, bool),
+        "int": isinstance(value, int) and not isinstance(value, bool) and value in _INT64,
         "float": isinstance(value, int | float) and not isinstance(value, bool),
     }
     # A null inside a list or map is Go's zero value.

@@ -20,6 +20,7 @@ from airflow_k8s_bigdata.localkube.resources import Catalog
 from airflow_k8s_bigdata.localkube.routes import Routes
 from airflow_k8s_bigdata.localkube.statuses import (
     ApiError,
+    bad_request,
     forbidden,
     forbidden_path,
     internal,
@@ -30,8 +31,18 @@ from airflow_k8s_bigdata.localkube.store import Object
 from airflow_k8s_bigdata.localkube.tokens import ANONYMOUS, Tokens, User
 
 HOST = "127.0.0.1"
+HEADER_SECONDS = 10.0
+"""How long a new connection may take to send the headers of its first request."""
+_LOOK_SECONDS = 1.0
 _CLIENT_GONE = 499
 log = logging.getLogger("localkube")
+
+
+def _check_headers(request: web.Request) -> None:
+    """Raise ApiError (400) for a header that is no text; the token is looked at by whoever knows tokens."""
+    for name, value in request.headers.items():
+        if not value.isprintable() and name.lower() != "authorization" and not value.isascii():
+            raise bad_request(f"the value of the header {name} is not valid UTF-8")
 
 
 def listen(port: int) -> socket.socket:
@@ -57,6 +68,8 @@ class ApiServer:
         self._routes = routes
         self._runner: web.AppRunner | None = None
         self._address = ""
+        self._impatience: asyncio.Task[None] | None = None
+        self._heard: set[object] = set()
 
     async def start(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Serve on a socket that is bound already."""
@@ -66,16 +79,37 @@ class ApiServer:
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.SockSite(self._runner, listener, ssl_context=context).start()
+        self._impatience = asyncio.create_task(self._close_silent())
         self._address = f"{HOST}:{listener.getsockname()[1]}"
 
     async def stop(self) -> None:
         """Stop listening and end every connection."""
+        if self._impatience is not None:
+            self._impatience.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def _close_silent(self) -> None:
+        """Close connections whose first request does not come: aiohttp waits for its headers without end.
+
+        For a later request on a connection it has a time of its own.
+        """
+        since: dict[object, float] = {}
+        loop = asyncio.get_running_loop()
+        while self._runner is not None and self._runner.server is not None:
+            await asyncio.sleep(_LOOK_SECONDS)
+            open_ = self._runner.server.connections
+            since = {each: since.get(each, loop.time()) for each in open_}
+            self._heard &= since.keys()
+            for connection in open_:
+                if connection not in self._heard and loop.time() - since[connection] > HEADER_SECONDS:
+                    connection.force_close()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The answer to any request; every refusal is a Status."""
+        self._heard.add(request.protocol)
         try:
+            _check_headers(request)
             if request.path.startswith(ADMIN_PREFIX):
                 return await self._admin.handle(request)
             info = parse_request(request.method, request.rel_url.raw_path, request.query)

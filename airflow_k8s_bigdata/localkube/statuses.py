@@ -84,8 +84,28 @@ def as_go(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + "".join(_GO_ESCAPES.get(each) or _go_character(each) for each in value) + '"'
     return str(value)
+
+
+_GO_ESCAPES = {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+}
+
+
+def _go_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x80 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def failure(code: int, reason: str, message: str, details: Object | None = None) -> Object:
@@ -189,6 +209,17 @@ def too_large() -> ApiError:
     return ApiError(failure(413, "RequestEntityTooLarge", message))
 
 
+def too_costly(why: str) -> ApiError:
+    """413: the body is within the limit of size, but reading it would keep others waiting."""
+    return ApiError(failure(413, "RequestEntityTooLarge", f"Request entity too large: {why}"))
+
+
+def timed_out() -> ApiError:
+    """504: the request did not come to its end in time."""
+    message = "Timeout: request did not complete within the allotted timeout"
+    return ApiError(failure(504, "Timeout", message, {}))
+
+
 def unsupported_media(given: str, accepted: list[str]) -> ApiError:
     """415: the body is of a type that the verb does not take."""
     listed = ", ".join(accepted)
@@ -216,7 +247,8 @@ def internal(message: str) -> ApiError:
 
 def bad_resource_version(value: str) -> ApiError:
     """500 without a reason: what a real API server answers to a resource version that is no number."""
-    message = f'resourceVersion: Invalid value: "{value}": strconv.ParseUint: parsing "{value}": invalid syntax'
+    why = "value out of range" if value.isascii() and value.isdigit() else "invalid syntax"
+    message = f'resourceVersion: Invalid value: "{value}": strconv.ParseUint: parsing "{value}": {why}'
     return ApiError(failure(500, "", message))
 
 

@@ -93,6 +93,8 @@ class Tokens:
 
     def user(self, token: str) -> User | None:
         """Who a token stands for; None when it is not ours, is expired or its account or pod is gone."""
+        if not token.isascii():
+            return None
         if secrets.compare_digest(token.encode(), self.owner.encode()):
             return OWNER
         try:
@@ -104,7 +106,7 @@ class Tokens:
                 audience=ISSUER,
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, RecursionError):
             return None
         if claims["exp"] < self._now().timestamp():
             return None

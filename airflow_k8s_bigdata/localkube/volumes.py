@@ -5,16 +5,18 @@ Every path that comes from a manifest is checked to stay inside the folder that 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from airflow_k8s_bigdata.localkube import environment
+from airflow_k8s_bigdata.localkube import environment, paths
 from airflow_k8s_bigdata.localkube.environment import Lookup, MissingReference, Object, PodFacts
 from airflow_k8s_bigdata.localkube.layout import Mount
 
@@ -39,6 +41,7 @@ class PodVolumes:
     :param folder: the pod's own folder, for what is written; removed with the pod.
     :param claims: claim name -> folder, or None when there is no such bound claim.
     :param token: makes a token of the pod's service account.
+    :param private: a folder of the host that no pod may mount, nor what is in it.
     """
 
     def __init__(
@@ -49,7 +52,9 @@ class PodVolumes:
         lookup: Lookup,
         claims: Callable[[str], Path | None],
         token: Callable[[], str],
+        private: Path,
     ) -> None:
+        self._private = private
         self._pod = pod
         self._folder = folder
         self._lookup = lookup
@@ -66,7 +71,7 @@ class PodVolumes:
                 given = ", ".join(key for key in volume if key != "name") or "nothing"
                 raise MountProblem(f"localkube offers the volume types {offered}, not {given}")
             return _KINDS[kind](self, name, volume[kind], facts)
-        except (MissingReference, MountProblem, OSError) as error:
+        except (MissingReference, MountProblem, OSError, ValueError) as error:
             raise MountProblem(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
 
     def _own(self, kind: str, name: str) -> Path:
@@ -81,8 +86,11 @@ class PodVolumes:
 
     def _host_path(self, _name: str, source: Object, _facts: PodFacts) -> Path:
         path = Path(source["path"])
-        if not path.is_absolute() or ".." in path.parts:
+        if not path.is_absolute() or ".." in path.parts or "\0" in source["path"]:
             raise MountProblem(f"path {str(path)!r} must be absolute and must not contain '..'")
+        path = path.resolve()
+        if path.is_relative_to(self._private.resolve()):
+            raise MountProblem(f"path {str(path)!r} belongs to localkube itself, and no pod may mount it")
         _check_host_path(path, source.get("type") or "")
         return path
 
@@ -193,8 +201,10 @@ def replace_files(folder: Path, files: Mapping[str, Content]) -> None:
     version.mkdir(mode=0o755)
     for path, content in files.items():
         parts = PurePosixPath(path).parts
-        if not parts or ".." in parts or PurePosixPath(path).is_absolute():
+        if not parts or ".." in parts or PurePosixPath(path).is_absolute() or "\0" in path:
             raise MountProblem(f"path {path!r} must be relative and must not contain '..'")
+        if parts[0].startswith(".."):
+            raise MountProblem(f"path {path!r} must not start with '..'")
         file = version.joinpath(*parts)
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -216,38 +226,49 @@ def replace_files(folder: Path, files: Mapping[str, Content]) -> None:
         shutil.rmtree(old)
 
 
-def sub_path(volume: Path, path: str) -> Path:
-    """The part of a volume that a mount's `subPath` names, made as a folder when it is missing.
+def sub_path(volume: Path, path: str) -> int:
+    """The part of a volume that a mount's `subPath` names, opened (O_PATH); made as a folder when it is missing.
 
     Raises MountProblem when it leaves the volume, by `..` or through a link.
     """
-    if not path:
-        return volume
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\0" in path:
         raise MountProblem(f"subPath {path!r} must be relative and must not contain '..'")
-    root = volume.resolve()
-    wanted = (root / path).resolve()
-    if not wanted.is_relative_to(root):
-        raise MountProblem(f"subPath {path!r} leads out of its volume")
-    if not wanted.exists():
-        wanted.mkdir(parents=True)
-    return wanted
+    try:
+        root = os.open(volume, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return paths.opened_or_made(root, path)
+        finally:
+            os.close(root)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise MountProblem(f"subPath {path!r} leads out of its volume") from error
+        raise MountProblem(f"failed to prepare subPath {path!r}: {error.strerror}") from error
 
 
 def container_mounts(
-    container: Object, volumes: Mapping[str, Path], read_only: Mapping[str, bool], variables: Mapping[str, str]
+    container: Object,
+    volumes: Mapping[str, Path],
+    read_only: Mapping[str, bool],
+    variables: Mapping[str, str],
+    held: ExitStack,
 ) -> list[Mount]:
     """Where a container sees the volumes. Raises MountProblem.
 
     :param read_only: volumes that can't be written to, whatever the mount says.
     :param variables: the container's environment, for `subPathExpr`.
+    :param held: takes what was opened for the mounts.
     """
     mounts = []
     for mount in container.get("volumeMounts") or ():
         name = mount["name"]
         path = mount.get("subPath") or environment.expand(mount.get("subPathExpr") or "", variables)
         writable = not (mount.get("readOnly") or read_only.get(name))
-        mounts.append(Mount(sub_path(volumes[name], path), mount["mountPath"], writable))
+        source, descriptor = volumes[name], -1
+        if path:
+            descriptor = sub_path(source, path)
+            held.callback(os.close, descriptor)
+            source = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        mounts.append(Mount(source, mount["mountPath"], writable, given=True, descriptor=descriptor))
     return mounts
 
 
@@ -259,11 +280,15 @@ def is_read_only(volume: Object) -> bool:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a pod's folder, even where a container took its own permissions away."""
-
-    def allow(function: Callable[..., Any], path: str, _error: object) -> None:
-        os.chmod(os.path.dirname(path), stat.S_IRWXU)
-        function(path)
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=allow)
+    """Remove a pod's folder, even where a container took its own permissions away. Links are not followed."""
+    if not folder.is_symlink() and folder.is_dir():
+        for place, folders, _ in os.walk(folder, topdown=True, onerror=None):
+            for name in folders:
+                below = os.path.join(place, name)
+                if not os.path.islink(below):
+                    # Only its owner's folders are here; an ordinary user can't list one of mode 000.
+                    with suppress(OSError):
+                        os.chmod(below, stat.S_IRWXU)
+        with suppress(OSError):
+            os.chmod(folder, stat.S_IRWXU)
+        shutil.rmtree(folder, ignore_errors=True)

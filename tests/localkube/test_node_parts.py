@@ -19,9 +19,9 @@ from airflow_k8s_bigdata.localkube.images import (
     InvalidImageName,
     NoSuchImage,
     check_reference,
-    editable_folders,
 )
 from airflow_k8s_bigdata.localkube.layout import Mount
+from airflow_k8s_bigdata.localkube.pythonfolders import editable_folders
 from airflow_k8s_bigdata.localkube.quantities import parse_quantity
 from airflow_k8s_bigdata.localkube.sparkimage import entrypoint
 from airflow_k8s_bigdata.localkube.volumes import Content, MountProblem
