@@ -72,6 +72,8 @@ class Api:
         self._refreshing = asyncio.Lock()
         self._refused: Configuration | Credentials | None = None
         self._skew: float | None = None
+        self.outage_told = False
+        """Whether somebody has said that the API does not answer; set it to say it yourself. False when it answers."""
 
     async def __aenter__(self) -> Self:
         self._configuration = await self._load()
@@ -138,17 +140,23 @@ class Api:
 
     async def delete(
         self, kind: str, namespace: str, name: str, *, uid: str | None = None, grace_seconds: int | None = None
-    ) -> None:
-        """Delete an object; gone already is fine. With `uid`, only that very object (else Conflict is raised)."""
+    ) -> bool:
+        """Delete an object; gone already is fine. With `uid`, only that very object (else Conflict is raised).
+
+        Returns whether it was there.
+        """
         body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
-        with contextlib.suppress(errors.NotFound):
+        try:
             await self.request(
                 "DELETE", paths.of(kind, namespace, name), body=body, action=f"delete {kind} {namespace}/{name}"
             )
+        except errors.NotFound:
+            return False
+        return True
 
     # Requests
 
@@ -175,8 +183,12 @@ class Api:
         body: object = None,
         content_type: str = "application/json",
         action: str,
+        again: bool = True,
     ) -> bytes:
-        """As `request`, not decoded: for whoever needs only parts of a large answer."""
+        """As `request`, not decoded: for whoever needs only parts of a large answer.
+
+        :param again: False: sent once, whatever the answer.
+        """
         data = None if body is None else msgspec.json.encode(body)
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if data is not None else {})
 
@@ -187,7 +199,7 @@ class Api:
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
                     raise errors.Unreachable(_describe(error), action=action) from error
 
-        return await self._retrying(once)
+        return await (self._retrying(once) if again else once())
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -253,6 +265,7 @@ class Api:
                 self._refused = configuration
             if response.status >= 400:
                 await _raise_for(response, action)
+            self.outage_told = False
             yield response
 
     async def _retrying(self, once: Callable[[], Awaitable[bytes]]) -> bytes:
@@ -288,7 +301,9 @@ class Api:
 
     async def _before_retry(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.log(logging.WARNING if state.attempt_number == self._tries else logging.DEBUG, "%s; trying again", error)
+        tell = state.attempt_number >= self._tries and not self.outage_told
+        log.log(logging.WARNING if tell else logging.DEBUG, "%s; trying again", error)
+        self.outage_told = self.outage_told or tell
         if isinstance(error, errors.Unauthorized):
             await self.refresh()
 

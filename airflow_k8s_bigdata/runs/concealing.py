@@ -26,13 +26,14 @@ async def secret_values(api: Api, namespace: str, driver: str) -> set[str]:
     with contextlib.suppress(errors.ClusterError):
         pod = await api.get("Pod", namespace, driver)
         found |= redaction.secret_values(pod)
-        for name in _config_maps(pod):
+        for name in config_maps(pod):
             with contextlib.suppress(errors.ClusterError):
                 found |= set(_of_config_map(await api.get("ConfigMap", namespace, name)))
     return {value for value in found if len(value) >= redaction.SHORTEST_SECRET}
 
 
-def _config_maps(pod: Object) -> list[str]:
+def config_maps(pod: Object) -> list[str]:
+    """The names of the config maps that the pod mounts."""
     volumes = (pod.get("spec") or {}).get("volumes") or ()
     return [volume["configMap"]["name"] for volume in volumes if volume.get("configMap")]
 

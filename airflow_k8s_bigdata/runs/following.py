@@ -22,9 +22,6 @@ from airflow_k8s_bigdata.runs.sinks import Sink
 from airflow_k8s_bigdata.runs.subscription import Bell, Target
 from airflow_k8s_bigdata.workloads.base import Phase, Verdict, Workload
 
-_AWAY = (errors.Unreachable, errors.Throttled, errors.Unauthorized)
-"""What a request fails with while the API is away, or refuses everybody."""
-
 _NOT_STARTED = frozenset({Phase.SUBMITTED, Phase.QUEUED, Phase.STARTING})
 
 
@@ -198,9 +195,9 @@ class Follower:
             return True
         try:
             await recording.annotate(self._api, self._handle, self._outcome(verdict), ttl=self._policy.ttl)
-        except _AWAY:
-            return False
         except errors.ClusterError as error:
+            if error.is_away:
+                return False
             self._sink.note(logging.WARNING, f"the outcome can't be noted on the driver: {error}")
         return True
 

@@ -90,7 +90,7 @@ class Hub:
                 await one.close()
 
     def look(self, subscription: Subscription) -> None:
-        """Ask the API for the run's present state, again and again until it answers: then `seen` is this moment or later.
+        """Ask the API for the run's present state until it answers: then `seen` is this moment or later.
 
         A watch that says nothing may be dead, so what depends on nothing having happened is asked for.
         """
@@ -313,6 +313,7 @@ class Selection:
         if (trouble, degraded) == (self._trouble, self._degraded):
             return
         self._trouble, self._degraded = trouble, degraded
+        self._api.outage_told = trouble is not None  # to each run's own log
         for subscription in self._all():
             subscription.trouble, subscription.degraded = trouble, degraded
             subscription.wake()

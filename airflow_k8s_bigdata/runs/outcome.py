@@ -10,7 +10,7 @@ from typing import Any, Self
 from airflow_k8s_bigdata.objects import diagnosis as diagnoses
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
 from airflow_k8s_bigdata.objects.stored import known
-from airflow_k8s_bigdata.workloads.base import Team
+from airflow_k8s_bigdata.workloads.base import Phase, Team
 
 
 class State(enum.StrEnum):
@@ -23,6 +23,8 @@ class State(enum.StrEnum):
 
 
 _LINES = ("log_tail", "traceback", "last_words")
+_ORDERED = ("seconds", "spark", "peak_memory")
+"""Mappings in the order in which they are shown. Stored as pairs: PostgreSQL sorts the keys of a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ class Outcome:
         """A JSON object that `from_json` reads."""
         data = asdict(self)
         data |= {"state": str(self.state), **{name: list(data[name]) for name in _LINES}}
+        data |= {name: _pairs(data[name]) for name in _ORDERED}
+        if data["team"] is not None:
+            data["team"]["failed"] = _pairs(data["team"]["failed"])
         if self.diagnosis is not None:
             data["diagnosis"] |= {"fault": str(self.diagnosis.fault), "evidence": list(self.diagnosis.evidence)}
         return data
@@ -75,10 +80,10 @@ class Outcome:
         if diagnosis is not None:
             fault, evidence = Fault(diagnosis["fault"]), tuple(diagnosis["evidence"])
             diagnosis = Diagnosis(**{**known(Diagnosis, diagnosis), "fault": fault, "evidence": evidence})
-        team = Team(**known(Team, data["team"])) if data.get("team") else None
+        team = Team(**{**known(Team, data["team"]), **_mappings(data["team"], "failed")}) if data.get("team") else None
         lines = {name: tuple(data.get(name) or ()) for name in _LINES}
         nouns = {"state": State(data["state"]), "diagnosis": diagnosis, "team": team}
-        return cls(**{**known(cls, data), **lines, **nouns})
+        return cls(**{**known(cls, data), **lines, **nouns, **_mappings(data, *_ORDERED)})
 
     def summary(self) -> dict[str, Any]:
         """What the task returns as XCom: plain values for the tasks that come after."""
@@ -91,6 +96,22 @@ class Outcome:
             "seconds": dict(self.seconds),
             "log_lines": self.log_lines,
         }
+
+
+def _pairs(mapping: Mapping[str, Any]) -> list[list[Any]]:
+    return [[key, value] for key, value in mapping.items()]
+
+
+def _mappings(data: Mapping[str, Any], *names: str) -> dict[str, dict[str, Any]]:
+    """What `_pairs` made, as mappings again; objects, which older releases stored, have their phases put in order."""
+    order = {str(phase): number for number, phase in enumerate(Phase)}
+    found = {name: data.get(name) or {} for name in names}
+    return {
+        name: dict(
+            sorted(stored.items(), key=lambda item: order.get(item[0], 0)) if isinstance(stored, Mapping) else stored
+        )
+        for name, stored in found.items()
+    }
 
 
 def failure_text(outcome: Outcome) -> str:

@@ -93,7 +93,7 @@ class Subscription:
     :ivar failed: why nothing will ever come, such as a first list that RBAC refused.
     :ivar begun: whether the run's present state was told.
     :ivar looking: whether the API is being asked for the run's present state, see `Hub.look`.
-    :ivar seen: what is told was the run's state at this moment or later, by the cluster's clock, as the API's answer to a
+    :ivar seen: what is told was the run's state at this moment or later, by the cluster's clock, as the answer to a
         question asked then shows. News of a watch do not count: nothing tells those that a dead connection withholds.
     """
 
