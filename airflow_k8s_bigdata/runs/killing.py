@@ -154,7 +154,8 @@ async def delete_executors(api: Api, handle: Handle) -> int:
     listed = await _listed(api, handle.identity, handle.namespace, "executor")
     known: dict[str, Object] = {}
     await owners.learn(api, handle.namespace, filter(_is_of_a_set, listed), known)
-    count, doomed = 0, dict[str, Object]()
+    count = 0
+    doomed: dict[str, Object] = {}
     for pod in listed:
         chain = [pod, *(known[one["uid"]] for one in owners.above(pod, known) if one["uid"] in known)]
         mine = [obj for obj in chain if _owns(handle, obj)]

@@ -105,13 +105,14 @@ def _pairs(mapping: Mapping[str, Any]) -> list[list[Any]]:
 def _mappings(data: Mapping[str, Any], *names: str) -> dict[str, dict[str, Any]]:
     """What `_pairs` made, as mappings again; objects, which older releases stored, have their phases put in order."""
     order = {str(phase): number for number, phase in enumerate(Phase)}
-    found = {name: data.get(name) or {} for name in names}
-    return {
-        name: dict(
-            sorted(stored.items(), key=lambda item: order.get(item[0], 0)) if isinstance(stored, Mapping) else stored
+    found = {}
+    for name in names:
+        stored = data.get(name) or {}
+        by_phase = (
+            sorted(stored.items(), key=lambda pair: order.get(pair[0], 0)) if isinstance(stored, Mapping) else stored
         )
-        for name, stored in found.items()
-    }
+        found[name] = dict(by_phase)
+    return found
 
 
 def failure_text(outcome: Outcome) -> str:
