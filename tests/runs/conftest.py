@@ -8,7 +8,7 @@ import pytest
 
 from airflow_k8s_bigdata.kube.api import Api
 from tests.kube.podserver import PodServer, serving
-from tests.runs.middle import Job
+from tests.runs.middle import Clock, Job
 
 
 @pytest.fixture
@@ -25,3 +25,11 @@ async def api(server: PodServer) -> AsyncIterator[Api]:
 @pytest.fixture
 def job(server: PodServer, api: Api) -> Job:
     return Job(server, api)
+
+
+@pytest.fixture
+def clock(api: Api, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The cluster's time, which passes when a test says so."""
+    made = Clock()
+    monkeypatch.setattr(api, "now", made.now)
+    return made

@@ -41,7 +41,7 @@ class Noted(Silent):
 
     @property
     def warnings(self) -> list[str]:
-        return [text for level, text in self.notes if level >= logging.WARNING]
+        return [text for level, text in self.notes if level == logging.WARNING]
 
     def said(self, words: str) -> bool:
         return any(words in text for _, text in self.notes)
@@ -169,6 +169,6 @@ def executor(handle: Handle, number: int = 1, *, owner: str | None = None, kind:
     uid = handle.uid if owner is None else owner
     owners = [{"apiVersion": "v1", "kind": kind, "name": meta.pop("of", handle.driver), "uid": uid}] if uid else []
     labels = {**handle.identity.labels(), "spark-role": "executor"}
-    name = f"{handle.driver}-exec-{number}"
+    name, spec = f"{handle.driver}-exec-{number}", {"containers": [{"name": "spark-kubernetes-executor"}]}
     metadata = {"name": name, "namespace": NAMESPACE, "labels": labels, "ownerReferences": owners, **meta}
-    return {"kind": "Pod", "metadata": metadata, "spec": {"containers": []}, "status": {"phase": "Running"}}
+    return {"kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": "Running"}}
