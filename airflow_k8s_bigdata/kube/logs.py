@@ -167,6 +167,7 @@ class _Reader:
         self._rate = Rate()
         self._failures = self._empty_streams = 0
         self._begun = bool(outlet.cursor.stamp)
+        self._opened = False
         self._silence = patience.silence
         self._ended_in_order = False  # the last stream that was to end with the log
         self._drain_until: float | None = None
@@ -212,7 +213,7 @@ class _Reader:
             params["sinceTime"] = position.since_time
         self.streams += 1
         async with self._open(params) as body:
-            self._ended_in_order = False
+            self._ended_in_order, self._opened = False, True
             self._silence = min(self._silence * 2, self._patience.longest_silence)
             self._body, self._last_bytes = body, self._clock()
             while chunk := await body.read(_READ_BYTES):
@@ -290,7 +291,8 @@ class _Reader:
     async def _go_on_after(self, error: errors.ClusterError, *, final: bool) -> bool:
         """Decide whether to read again after a failure, and wait until then."""
         if isinstance(error, errors.NotFound):
-            if not self._ended_in_order:
+            silent = self._opened and not self._outlet.position.stamp  # it was read, and nothing was in it
+            if not self._ended_in_order and not silent:
                 await self._outlet.lose(self._log, Gap(self._outlet.position.stamp, "", GONE))
             return False
         waiting = isinstance(error, errors.Invalid)  # "container ... is waiting to start: ContainerCreating"

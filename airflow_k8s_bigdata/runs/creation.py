@@ -17,7 +17,7 @@ from airflow_k8s_bigdata.workloads.base import Manifests
 
 log = logging.getLogger(__name__)
 
-FOUND = "the next try of the task finds it, and so does SparkCleanupOperator"
+FOUND = "the next try of the task finds it, and so do SparkCleanupOperator and `k8s-bigdata kill`"
 """Of a driver that could not be deleted."""
 
 REPLACE_TRIES = 10
