@@ -160,8 +160,14 @@ def test_a_success_that_was_recorded_is_not_the_one_of_a_clear_that_happens_to_k
     assert adoption.standing(cleared, driver()) is Standing.LIVE, "a healthy job is not killed on a suspicion"
 
 
+def test_a_driver_of_the_same_try_is_no_later_ones() -> None:
+    assert not adoption.newer(RUN, driver(epoch=5, try_number=2).driver)
+    assert adoption.newer(RUN, driver(epoch=5, try_number=3).driver)
+
+
 def test_a_driver_of_an_older_release_without_annotations_is_understood() -> None:
     bare = Found({"metadata": {"name": "d", "labels": RUN.labels()}})
+    assert adoption.generation(bare.driver) == 0
     assert adoption.decide(RUN, [bare]) == adoption.Adopt(bare.driver)
 
 

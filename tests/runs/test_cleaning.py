@@ -333,6 +333,14 @@ async def test_an_owner_that_is_another_one_is_gone_and_one_that_may_not_be_seen
         assert await found(job) == []
 
 
+async def test_only_what_the_criteria_select_is_found(job: Job, server: PodServer, later: Any) -> None:
+    handle = await job.launch()
+    server.remove(handle.driver)
+    later()
+    for criteria, count in ((Criteria(instance="another"), 0), (Criteria(dag_id="another"), 0), (ANY, 1)):
+        assert len(await cleaning.find(job.api, NAMESPACE, criteria)) == count
+
+
 async def test_owners_are_not_asked_for_where_orphans_are_left_alone(job: Job, server: PodServer, later: Any) -> None:
     handle = await job.launch()
     server.remove(handle.driver)
