@@ -144,3 +144,21 @@ async def test_a_refusal_is_raised_at_once(job: Job, server: PodServer, clock: C
             lambda: killing.drivers_of(job.api, job.identity, NAMESPACE), failed=told.append, now=clock.now
         )
     assert told == []
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["a driver", "a run"])
+async def test_whoever_kills_may_wait_for_the_end(job: Job, server: PodServer, whole: bool) -> None:
+    handle = await job.launch()
+    server.graceful = True
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if seconds == killing.POLL_SECONDS:
+            server.remove(handle.driver)
+
+    if whole:
+        await killing.kill_run(job.api, job.identity, NAMESPACE, within=60, sleep=sleep)
+    else:
+        await killing.kill_if_alive(job.api, handle, within=60, sleep=sleep)
+    assert (pauses.count(killing.POLL_SECONDS), job.drivers) == (1, {})

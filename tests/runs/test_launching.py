@@ -357,3 +357,14 @@ async def test_a_launch_that_is_cancelled_leaves_its_driver_to_who_cancelled(job
         await launching
     held.set()
     assert len(job.drivers) == 1, "the worker's next try adopts it, or it is killed by the run's label"
+
+
+async def test_a_driver_that_is_late_is_adopted_and_its_limits_are_left_to_who_follows(
+    job: Job, server: PodServer
+) -> None:
+    late = job.workload.manifests(job.identity).main
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-23T10:00:00Z"}
+    late["spec"]["nodeName"] = "node-1"
+    late["status"] = {"phase": "Pending", "conditions": [scheduled]}
+    server.put(late)
+    assert (await job.launch()).adopted
