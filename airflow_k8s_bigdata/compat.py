@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -79,6 +80,17 @@ async def connection_async(conn_id: str) -> Connection:
 
     found: Any = await get_async_connection(conn_id)
     return found  # type: ignore[no-any-return]
+
+
+def allow_in_xcoms(noun: type) -> None:
+    """Let this process read objects of that class from XComs (3.3).
+
+    Before, only the option `allowed_deserialization_classes` in section `[core]` does.
+    """
+    with contextlib.suppress(ImportError):
+        from airflow.sdk.serde import allow_class
+
+        allow_class(noun)
 
 
 def task_states(dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, dict[str, Any]]:

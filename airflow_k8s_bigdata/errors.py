@@ -21,7 +21,7 @@ BigDataError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -145,8 +145,9 @@ def from_status(
     """The error for an HTTP answer: `body` is the decoded Status object, or text from something before the API."""
     if isinstance(body, str):
         body = {"message": body.strip()[:512]}
-    message = str(body.get("message") or "no message")[:2048]
-    reason, details = str(body.get("reason") or ""), body.get("details")
+    said, why, details = body.get("message"), body.get("reason"), body.get("details")
+    message = (said if isinstance(said, str) and said else "no message")[:2048]
+    reason, details = why if isinstance(why, str) else "", details if isinstance(details, Mapping) else None
     kind = _BY_STATUS.get(status, ServerFailed if status >= 500 else ClusterError)
     if status == 409 and reason == "AlreadyExists":
         kind = AlreadyExists
@@ -175,14 +176,45 @@ class ArchiveFailed(StorageFailed):
 
 
 class RunFailed(BigDataError):
-    """The job itself failed.
+    """The job itself failed. What is known is there for callbacks, beside the message.
 
     :param message: who failed, why, and the last lines of the driver's log.
-    :param category: a stable word for what happened, see `objects.diagnosis`.
+    :param category: a stable word for what happened, see `objects.categories`; "" if there is none.
     :param exit_code: the driver container's exit code; None if it was never seen.
+    :param fault: who has to act: "author", "cluster" or "job"; "" if nobody can tell.
+    :param summary: what happened, in one line.
+    :param advice: what the DAG's author can do; "" if nothing is known.
+    :param driver: the driver pod's name; "" before there was one.
+    :param application_id: Spark's id of the application; "" before there was one.
+    :param log_tail: the driver's last log lines.
     """
 
-    def __init__(self, message: str, *, category: str = "", exit_code: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        category: str = "",
+        exit_code: int | None = None,
+        fault: str = "",
+        summary: str = "",
+        advice: str = "",
+        driver: str = "",
+        application_id: str = "",
+        log_tail: Sequence[str] = (),
+    ) -> None:
         super().__init__(message)
         self.category = category
         self.exit_code = exit_code
+        self.fault = fault
+        self.summary = summary
+        self.advice = advice
+        self.driver = driver
+        self.application_id = application_id
+        self.log_tail = tuple(log_tail)
+
+    def facts(self) -> dict[str, Any]:
+        """All that it knows beside its message, by the names of its parameters."""
+        return {name: getattr(self, name) for name in _FACTS}
+
+
+_FACTS = ("category", "exit_code", "fault", "summary", "advice", "driver", "application_id", "log_tail")

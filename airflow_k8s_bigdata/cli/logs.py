@@ -16,10 +16,11 @@ from airflow_k8s_bigdata.kube.api import Api, Object
 from airflow_k8s_bigdata.objects import pods, redaction
 from airflow_k8s_bigdata.objects.loglines import PREFIX, Cursor, LineFeed, Lines, Piece, Record
 from airflow_k8s_bigdata.runs import collecting, concealing
-from airflow_k8s_bigdata.runs.collecting import APPLICATION, Wanted, driver_container
+from airflow_k8s_bigdata.runs.collecting import APPLICATION, Wanted
 from airflow_k8s_bigdata.runs.sinks import Silent
 from airflow_k8s_bigdata.workloads.base import LogSource
 from airflow_k8s_bigdata.workloads.spark import executorpods
+from airflow_k8s_bigdata.workloads.spark.judging import driver_container
 
 
 @click.command(name="logs")

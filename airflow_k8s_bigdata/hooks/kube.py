@@ -54,43 +54,65 @@ class Cluster:
         """How `kube.api.Api` loads this cluster's configuration, again each time its credentials have expired."""
 
         async def load() -> Configuration | Credentials:
+            # Off the loop, in which every other trigger would stand still: files, and programs that give tokens.
             if (found := await asyncio.to_thread(self._plain)) is not None:
                 return found
-            # Airflow's hook reads files and builds a TLS context that is not used here, both without awaiting: tens of
-            # milliseconds in which every other trigger would stand still.
             return await asyncio.to_thread(asyncio.run, self._load())
 
         return load
 
     def _plain(self) -> Credentials | None:
-        """The credentials, if reading them takes no Kubernetes client."""
+        """The credentials, read without a Kubernetes client; None if only Airflow's hook can read them."""
         from airflow_k8s_bigdata.kube import plain
 
-        given = {name: self._extra(name) for name in ("in_cluster", "kube_config_path", "kube_config")}
-        sources = {name: value for name, value in given.items() if value}
-        context = self._extra("cluster_context") or None
-        found: Credentials | None = None
-        match sources:
-            case {"in_cluster": flag, **rest} if not rest and str(flag).lower() == "true":
-                found = plain.service_account(os.environ)
-            case {"kube_config_path": path, **rest} if not rest:
-                found = plain.from_file(Path(path), context)
-            case {"kube_config": text, **rest} if not rest:
-                found = plain.credentials(text if isinstance(text, str) else json.dumps(text), context)
-        if found is not None and self._flag("disable_verify_ssl"):
-            found.verify_ssl = False
+        try:
+            found = self._read()
+            if found is not None and self._flag("disable_verify_ssl"):
+                found.verify_ssl = False
+            if found is not None:
+                plain.ssl_context(found)  # what is wrong with it is said with the connection's name
+        except (OSError, ValueError) as error:
+            raise errors.Unreachable(f"connection {self.conn_id!r} gives no access: {error}") from error
         return found
+
+    def _read(self) -> Credentials | None:
+        from airflow_k8s_bigdata.kube import plain
+
+        context = self._extra("cluster_context") or None
+        text, path = self._extra("kube_config"), self._extra("kube_config_path")
+        given = [("in_cluster", self._flag("in_cluster")), ("kube_config_path", path), ("kube_config", text)]
+        match [name for name, value in given if value]:
+            case ["in_cluster"]:
+                if (found := plain.service_account(os.environ)) is None:
+                    raise plain.Unusable("in_cluster is set, and this process runs in no pod with a service account")
+                return found
+            case ["kube_config_path"]:
+                return plain.from_file(str(path), context)
+            case ["kube_config"]:
+                return plain.credentials(text if isinstance(text, str) else json.dumps(text, default=str), context)
+            case []:
+                return self._default(context)
+            case several:
+                raise plain.Unusable(f"its extra has {' and '.join(several)}; one of them is to stay")
+
+    def _default(self, context: str | None) -> Credentials | None:
+        """As in Airflow's own provider: without a connection, the default kubeconfig or the pod's service account."""
+        from airflow_k8s_bigdata.kube import plain
+
+        paths = os.environ.get("KUBECONFIG") or plain.DEFAULT
+        there = any(Path(part).expanduser().exists() for part in paths.split(os.pathsep) if part)
+        return (None if there else plain.service_account(os.environ)) or plain.from_file(paths, context)
 
     async def _load(self) -> Configuration:
         from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
-        from kubernetes_asyncio.config import ConfigException
 
         hook = AsyncKubernetesHook(conn_id=self.conn_id, connection_extras=dict(self.extras))
         try:
             async with hook.get_conn() as client:
                 configuration: Configuration = client.configuration
-        except (ConfigException, compat.AirflowException, OSError, ValueError) as error:
-            raise errors.Unreachable(f"connection {self.conn_id!r} gives no access: {error}") from error
+        except Exception as error:  # of any type: it looks up fields that need not be there
+            said = str(error) or type(error).__name__
+            raise errors.Unreachable(f"connection {self.conn_id!r} gives no access: {said}") from error
         if self._flag("disable_verify_ssl"):
             configuration.verify_ssl = False
         return configuration
@@ -164,6 +186,8 @@ def _cluster(conn_id: str, connection: Connection) -> Cluster:
         extras = json.loads(connection.extra) if connection.extra else {}
     except ValueError as error:
         raise errors.SpecError("kubernetes_conn_id", f"connection {conn_id!r}: its extra is not JSON") from error
+    if not isinstance(extras, dict):
+        raise errors.SpecError("kubernetes_conn_id", f"connection {conn_id!r}: its extra must be a JSON object")
     return Cluster(conn_id, extras)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_k8s_bigdata import compat, errors
+from airflow_k8s_bigdata.objects import addresses
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -41,10 +42,9 @@ def path_of(uri: str, *, field: str) -> ObjectStoragePath:
     from airflow.sdk import ObjectStoragePath
     from airflow.sdk.io import attach
 
+    addresses.refuse_credentials(uri, field)
     scheme, separator, rest = uri.partition("://")
     user, at, _ = rest.partition("/")[0].rpartition("@")
-    if ":" in user:
-        raise errors.SpecError(field, "holds credentials: name an Airflow connection, as in s3://connection@bucket/")
     protocol = SCHEMES.get(scheme, scheme)
     try:
         if at:

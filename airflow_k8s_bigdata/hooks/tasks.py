@@ -83,8 +83,8 @@ class Store:
             return Record.from_json(stored) if stored is not None else None
         except (compat.AirflowException, compat.AirflowRuntimeError) as error:
             log.warning("Airflow's state store can't be read: %s", error)
-        except (KeyError, TypeError, ValueError) as error:
-            log.warning("Airflow's state store has a record that this release can't read: %r", error)
+        except ValueError as error:
+            log.warning("Airflow's state store has a record that this release can't read: %s", error)
         return None
 
     def write(self, record: Record) -> bool:

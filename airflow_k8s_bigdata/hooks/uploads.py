@@ -82,7 +82,9 @@ def _note(path: ObjectStoragePath) -> _Note | None:
     try:
         noted = json.loads(path.read_bytes())
         identity, made = Identity.of(noted), datetime.fromisoformat(noted["made"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # whatever it holds, it is none of ours
+    if made.tzinfo is None:
         return None
     return _Note(identity, str(noted.get("namespace")), made) if identity is not None else None
 

@@ -1,7 +1,7 @@
 """One cluster's API over one HTTP client: requests that are retried where that is safe, and streams.
 
-Configuration (server, CA, tokens, exec plugins) is the business of `kubernetes_asyncio`, whose loaders know every form
-of kubeconfig, but for the plain ones, see `kube.plain`. Its generated models are not used: plain dicts in and out.
+Configuration (server, CA, tokens, exec plugins) is read by `kube.plain`, and by `kubernetes_asyncio` for the few forms
+that need it. Its generated models are not used: plain dicts in and out.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import os
 import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 import msgspec
 import tenacity
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.kube import paths
+from airflow_k8s_bigdata.kube import answers, paths
 from airflow_k8s_bigdata.kube.connections import Connector
+from airflow_k8s_bigdata.kube.plain import DEFAULT, Credentials, from_file, ssl_context
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
 
-    from airflow_k8s_bigdata.kube.plain import Credentials
-
+T = TypeVar("T")
 Object = dict[str, Any]
 Access = Callable[[], Awaitable["Configuration | Credentials"]]
 """Loads the cluster's configuration; called once at the start and again when the API answers 401."""
@@ -50,6 +50,16 @@ failover takes less."""
 THROTTLING = 600.0
 """The same for one that answers 429: it works, and asks for nothing but time."""
 _RETRIED = (errors.Unreachable, errors.ServerFailed, errors.Throttled, errors.Unauthorized)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    action: str
+    params: Mapping[str, str] | None = None
+    body: object = None
+    content_type: str = "application/json"
 
 
 class Api:
@@ -76,11 +86,9 @@ class Api:
         """Whether somebody has said that the API does not answer; set it to say it yourself. False when it answers."""
 
     async def __aenter__(self) -> Self:
-        self._configuration = await self._load()
-        loop = asyncio.get_running_loop()
-        context = await loop.run_in_executor(None, _ssl_context, self._configuration)
+        self._configuration, self._tls = await self._load()
         # Long-lived streams (a watch, followed logs) share the pool with requests, so the pool has no limit of its own.
-        connector = Connector(ssl=context, limit=0, keepalive_timeout=60)
+        connector = Connector(limit=0, keepalive_timeout=60)
         self._session = aiohttp.ClientSession(
             connector=connector, trust_env=True, read_bufsize=2**18, auto_decompress=True, timeout=REQUEST_TIMEOUT
         )
@@ -105,11 +113,14 @@ class Api:
 
     async def get(self, kind: str, namespace: str, name: str) -> Object:
         """Read one object; `kind` is a key of `paths.KINDS` such as "Pod"."""
-        return await self.request("GET", paths.of(kind, namespace, name), action=f"get {kind} {namespace}/{name}")
+        request = _Request("GET", paths.of(kind, namespace, name), f"get {kind} {namespace}/{name}")
+        return await self._retrying(request, _object_of(kind, request.action))
 
     async def list(self, kind: str, namespace: str, **params: str) -> Object:
         """Read a list object; params are the API's own: labelSelector, fieldSelector, resourceVersion, limit."""
-        return await self.request("GET", paths.of(kind, namespace), params=params, action=f"list {kind} in {namespace}")
+        request = _Request("GET", paths.of(kind, namespace), f"list {kind} in {namespace}", params)
+        decode = answers.decoder(request.action)
+        return await self._retrying(request, lambda answer: answers.a_list(decode(answer), action=request.action))
 
     async def create(self, obj: Object) -> Object:
         """Create an object that has a name and a namespace. Raises AlreadyExists.
@@ -118,25 +129,16 @@ class Api:
         of this very call did it.
         """
         kind, namespace, name = obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"]
-        return await self.request(
-            "POST",
-            paths.of_object(obj, named=False),
-            params={"fieldManager": FIELD_MANAGER},
-            body=obj,
-            action=f"create {kind} {namespace}/{name}",
-        )
+        path, action = paths.of_object(obj, named=False), f"create {kind} {namespace}/{name}"
+        request = _Request("POST", path, action, {"fieldManager": FIELD_MANAGER}, obj)
+        return await self._retrying(request, _object_of(kind, action))
 
     async def patch(self, obj: Object, change: Object) -> Object:
         """Merge-patch an object; give metadata.uid in the change to make it a precondition."""
         meta = obj["metadata"]
-        return await self.request(
-            "PATCH",
-            paths.of_object(obj),
-            params={"fieldManager": FIELD_MANAGER},
-            body=change,
-            content_type=MERGE,
-            action=f"patch {obj['kind']} {meta['namespace']}/{meta['name']}",
-        )
+        path, action = paths.of_object(obj), f"patch {obj['kind']} {meta['namespace']}/{meta['name']}"
+        request = _Request("PATCH", path, action, {"fieldManager": FIELD_MANAGER}, change, MERGE)
+        return await self._retrying(request, _object_of(obj["kind"], action))
 
     async def delete(
         self, kind: str, namespace: str, name: str, *, uid: str | None = None, grace_seconds: int | None = None
@@ -170,9 +172,13 @@ class Api:
         content_type: str = "application/json",
         action: str,
     ) -> Object:
-        """One request, decoded; sent again after connection errors, 429, 5xx and, with fresh credentials, 401."""
-        answer = await self.read(method, path, params=params, body=body, content_type=content_type, action=action)
-        return msgspec.json.decode(answer, type=dict[str, Any])
+        """One request, its answer a JSON object. Raises ClusterError, whatever is answered.
+
+        It is sent again after connection errors, 429, 5xx, an answer that is not the API's (a proxy's page, a body cut
+        short) and, with fresh credentials, 401: names, uids and merge patches make that safe.
+        """
+        request = _Request(method, path, action, params, body, content_type)
+        return await self._retrying(request, answers.decoder(action))
 
     async def read(
         self,
@@ -180,26 +186,17 @@ class Api:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        body: object = None,
-        content_type: str = "application/json",
         action: str,
+        decode: Callable[[bytes], T] = bytes,  # type: ignore[assignment]
         again: bool = True,
-    ) -> bytes:
-        """As `request`, not decoded: for whoever needs only parts of a large answer.
+    ) -> T:
+        """As `request`, for whoever needs only parts of a large answer.
 
+        :param decode: reads it; what it raises as a ClusterError that may pass is a reason to ask again.
         :param again: False: sent once, whatever the answer.
         """
-        data = None if body is None else msgspec.json.encode(body)
-        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if data is not None else {})
-
-        async def once() -> bytes:
-            async with self._send(method, path, params=params, data=data, headers=headers, action=action) as answer:
-                try:
-                    return await answer.read()
-                except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                    raise errors.Unreachable(_describe(error), action=action) from error
-
-        return await (self._retrying(once) if again else once())
+        request = _Request(method, path, action, params)
+        return await self._retrying(request, decode) if again else decode(await self._once(request))
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -221,13 +218,17 @@ class Api:
                 raise errors.Unreachable(_describe(error), action=action) from error
 
     async def refresh(self) -> None:
-        """Load the credentials again if the present ones were refused: however many were told so, there is one load.
+        """Load the credentials again if the present ones were refused or expire: however many ask, there is one load.
 
-        Some are told late, when it is done already.
+        Some ask late, when it is done already.
         """
         async with self._refreshing:
-            if self._configuration is self._refused:
-                self._configuration = await self._load()
+            if self._configuration is self._refused or self._stale():
+                # Client certificates that were renewed need new connections, hence new TLS settings.
+                self._configuration, self._tls = await self._load()
+
+    def _stale(self) -> bool:
+        return isinstance(self._configuration, Credentials) and self._configuration.stale(self.now())
 
     @contextlib.asynccontextmanager
     async def _send(
@@ -241,6 +242,8 @@ class Api:
         data: bytes | None = None,
         timeout: aiohttp.ClientTimeout = REQUEST_TIMEOUT,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._stale():
+            await self.refresh()
         configuration = self._configuration
         try:
             token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
@@ -253,22 +256,37 @@ class Api:
                 data=data,
                 headers=headers,
                 timeout=timeout,
+                ssl=self._tls,
                 proxy=configuration.proxy,
                 proxy_headers=configuration.proxy_headers,
                 server_hostname=configuration.tls_server_name,
             )
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:  # ValueError: an odd address or token
             raise errors.Unreachable(_describe(error), action=f"{action} at {configuration.host}") from error
         async with response:
             self._note_date(response.headers.get("Date"))
             if response.status == 401 and configuration is self._configuration:
                 self._refused = configuration
             if response.status >= 400:
-                await _raise_for(response, action)
+                raise await answers.failure(response, action=action, now=self.now())
+            answers.tell_warnings(response)
             self.outage_told = False
             yield response
 
-    async def _retrying(self, once: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def _once(self, request: _Request) -> bytes:
+        """Send it, and read the answer."""
+        data = None if request.body is None else msgspec.json.encode(request.body)
+        headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if data is not None else {})
+        action = request.action
+        async with self._send(
+            request.method, request.path, params=request.params, data=data, headers=headers, action=action
+        ) as response:
+            try:
+                return await answers.whole(response, action=action)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise errors.Unreachable(_describe(error), action=action) from error
+
+    async def _retrying(self, request: _Request, decode: Callable[[bytes], T]) -> T:
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             asked = error.retry_after if isinstance(error, errors.ClusterError) else None
@@ -285,7 +303,7 @@ class Api:
             reraise=True,
         ):
             with attempt:
-                return await once()
+                return decode(await self._once(request))
         raise AssertionError("AsyncRetrying returns or raises")
 
     def _enough(self, state: tenacity.RetryCallState) -> bool:
@@ -307,9 +325,10 @@ class Api:
         if isinstance(error, errors.Unauthorized):
             await self.refresh()
 
-    async def _load(self) -> Configuration | Credentials:
+    async def _load(self) -> tuple[Configuration | Credentials, ssl.SSLContext]:
         try:
-            return await self._access()
+            configuration = await self._access()
+            return configuration, await asyncio.to_thread(ssl_context, configuration)
         except (OSError, TypeError, ValueError) as error:
             raise errors.Unreachable(f"the cluster's configuration can't be loaded: {error}") from error
 
@@ -326,49 +345,24 @@ def kubeconfig_access(path: str | None = None, context: str | None = None) -> Ac
     """Access by a kubeconfig file; None means $KUBECONFIG or ~/.kube/config."""
 
     async def load() -> Configuration | Credentials:
-        from airflow_k8s_bigdata.kube import plain
-
-        given = path or os.environ.get("KUBECONFIG") or "~/.kube/config"
-        if (found := plain.from_file(Path(given), context)) is not None:
+        given = path or os.environ.get("KUBECONFIG") or DEFAULT
+        if (found := await asyncio.to_thread(from_file, given, context)) is not None:
             return found
         from kubernetes_asyncio import client, config
 
         configuration = client.Configuration()
         try:
-            await config.load_kube_config(config_file=path, context=context, client_configuration=configuration)
-        except config.ConfigException as error:
-            raise errors.Unreachable(f"kubeconfig {path or 'default'}: {error}") from error
+            await config.load_kube_config(config_file=given, context=context, client_configuration=configuration)
+        except Exception as error:  # of any type: it looks up fields that need not be there
+            raise errors.Unreachable(f"kubeconfig {given}: {error or type(error).__name__}") from error
         return configuration
 
     return load
 
 
-def _ssl_context(configuration: Configuration | Credentials) -> ssl.SSLContext:
-    ca_data = getattr(configuration, "ca_data", None)
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=ca_data)
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
-    if not configuration.verify_ssl:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if getattr(configuration, "disable_strict_ssl_verification", False):
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
-
-
-async def _raise_for(response: aiohttp.ClientResponse, action: str) -> None:
-    text = (await response.content.read(65536)).decode(errors="replace")
-    try:
-        body = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        body = text
-    after = response.headers.get("Retry-After", "")
-    raise errors.from_status(
-        response.status,
-        body if isinstance(body, dict) else text,
-        action=action,
-        retry_after=float(after) if after.isdigit() else None,
-    )
+def _object_of(kind: str, action: str) -> Callable[[bytes], Object]:
+    decode = answers.decoder(action)
+    return lambda answer: answers.an_object(decode(answer), kind, action=action)
 
 
 def _describe(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,6 +130,15 @@ async def follow(
     return Followed(outlet.cursor, outlet.lines, tuple(outlet.gaps), reader.streams)
 
 
+async def up_to(body: aiohttp.StreamReader, size: int) -> bytes:
+    """A body, or so many bytes of it: a server may send more than it was asked for."""
+    chunks: list[bytes] = []
+    while size > 0 and (chunk := await body.read(size)):
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
+
+
 class _GaveWay(Exception):
     """The stream was given to a busier log."""
 
@@ -167,7 +177,9 @@ class _Reader:
         self._rate = Rate()
         self._failures = self._empty_streams = 0
         self._begun = bool(outlet.cursor.stamp)
-        self._opened = False
+        self._watched_until = log.started  # up to when it is known that no line came, while none has
+        self._opened: datetime | None = None
+        self._answered = False
         self._silence = patience.silence
         self._ended_in_order = False  # the last stream that was to end with the log
         self._drain_until: float | None = None
@@ -212,8 +224,8 @@ class _Reader:
         if position.since_time:
             params["sinceTime"] = position.since_time
         self.streams += 1
-        async with self._open(params) as body:
-            self._ended_in_order, self._opened = False, True
+        async with self._open(params) as body, self._looked():
+            self._ended_in_order, self._answered = False, True
             self._silence = min(self._silence * 2, self._patience.longest_silence)
             self._body, self._last_bytes = body, self._clock()
             while chunk := await body.read(_READ_BYTES):
@@ -227,6 +239,14 @@ class _Reader:
             raise errors.ServerFailed(feed.remarks[-1], action=self._action)
         self._ended_in_order = follow or final
         return self._shows_the_end(feed, grew=self._outlet.position != position)
+
+    @contextlib.asynccontextmanager
+    async def _looked(self) -> AsyncIterator[None]:
+        self._opened = self._api.now()
+        try:
+            yield
+        finally:
+            self._watched_until = self._api.now()
 
     def _open(self, params: dict[str, str]) -> AbstractAsyncContextManager[aiohttp.StreamReader]:
         path = paths.of("Pod", self._log.namespace, self._log.pod) + "/log"
@@ -244,14 +264,17 @@ class _Reader:
         await self._outlet.take(items)
 
     def _late_start(self, first: Lines | Piece) -> Gap | None:
-        """The gap before the log's first line, if it was first read long after the container's start."""
-        started = self._log.started
-        if self._begun or started is None:
+        """The gap before the log's first line, if nobody looked for long after the container's start.
+
+        A container that says nothing while its log is followed has lost nothing.
+        """
+        started, seen, opened = self._log.started, self._watched_until, self._opened
+        if self._begun or started is None or seen is None or opened is None:
             return None
         self._begun = True
         stamp = (first.stamp if isinstance(first, Piece) else first[0])[:19].decode()
         silent = (datetime.fromisoformat(stamp + "+00:00") - started).total_seconds()
-        unseen = (self._api.now() - started).total_seconds()
+        unseen = (opened - seen).total_seconds()
         return Gap("", stamp + "Z", LATE) if min(silent, unseen) > _LATE_SECONDS else None
 
     # The end
@@ -262,7 +285,7 @@ class _Reader:
         if not cursor.stamp:
             return None
         async with self._open({"tailLines": str(cursor.lines + 1), "limitBytes": str(_TAIL_BYTES)}) as body:
-            items = LineFeed(Cursor()).feed(await body.read())
+            items = LineFeed(Cursor()).feed(await up_to(body, 2 * _TAIL_BYTES))
         stamps = [line[:STAMP].decode() for item in items if not isinstance(item, Piece) for line in item]
         if not cursor.part and stamps.count(cursor.stamp) == cursor.lines and stamps[-1:] == [cursor.stamp]:
             return True
@@ -291,7 +314,7 @@ class _Reader:
     async def _go_on_after(self, error: errors.ClusterError, *, final: bool) -> bool:
         """Decide whether to read again after a failure, and wait until then."""
         if isinstance(error, errors.NotFound):
-            silent = self._opened and not self._outlet.position.stamp  # it was read, and nothing was in it
+            silent = self._answered and not self._outlet.position.stamp  # it was read, and nothing was in it
             if not self._ended_in_order and not silent:
                 await self._outlet.lose(self._log, Gap(self._outlet.position.stamp, "", GONE))
             return False

@@ -10,15 +10,15 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import aiohttp
 import msgspec
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.kube import paths
+from airflow_k8s_bigdata.kube import answers, paths
 from airflow_k8s_bigdata.kube.api import Api, Sleep
 
 log = logging.getLogger(__name__)
@@ -97,13 +97,16 @@ class _Versioned(msgspec.Struct):
     metadata: _Version
 
 
-class _ListMeta(_Version):
+class _ListMeta(msgspec.Struct, kw_only=True):
+    resourceVersion: Annotated[str, msgspec.Meta(min_length=1)]
     next: str = msgspec.field(default="", name="continue")
 
 
 class _Page(msgspec.Struct):
+    """A list without items is no empty one: taken for that, it would say that everything is gone."""
+
     metadata: _ListMeta
-    items: list[msgspec.Raw] | None = None
+    items: list[msgspec.Raw]
 
 
 class _Event(msgspec.Struct):
@@ -178,6 +181,7 @@ class _Course:
         self._failures = 0
         self._troubled = False
         self._degraded = False
+        self._renewed = False
         self._began = self._clock()
         self._open = False
         self.version: str | None = None
@@ -192,7 +196,7 @@ class _Course:
     def opened(self, version: str | None) -> bool:
         """A stream was opened (None) or got as far as a version. Returns whether that ended some trouble."""
         if version is None:
-            self._began, self._open = self._clock(), True
+            self._began, self._open, self._renewed = self._clock(), True, False
             return False  # it may break at once; the first bookmark comes within a minute or so
         self.version, self._failures = version, 0
         recovered, self._troubled = self._troubled, False
@@ -207,6 +211,9 @@ class _Course:
             raise error
         if isinstance(error, errors.Gone):
             self.version = None  # out of the server's history: normal after a long silence
+            return None
+        if isinstance(error, errors.Unauthorized) and not self._renewed:
+            self._open, self._renewed = False, True  # tokens expire; the next try has a new one
             return None
         if self.version is not None and isinstance(error, errors.Forbidden):
             self.version, self.polls = None, self._patience.lists
@@ -266,13 +273,17 @@ class _Reader(Generic[T]):
             params = (
                 self._selection | {"limit": str(self.patience.page)} | ({"continue": following} if following else {})
             )
-            answer = await self._api.read("GET", self._path, params=params, action=f"list {self._what}")
-            with _understood(f"list {self._what}"):
-                page = self._page.decode(answer)
-                objects += map(self._decode, page.items or ())
-            following = page.metadata.next
+            page, following = await self._api.read(
+                "GET", self._path, params=params, action=f"list {self._what}", decode=self._read_page
+            )
+            objects += page.objects
             if not following:
-                return Listed(objects, page.metadata.resourceVersion)
+                return Listed(objects, page.version)
+
+    def _read_page(self, answer: bytes) -> tuple[Listed[T], str]:
+        with answers.understood(f"list {self._what}"):
+            page = self._page.decode(answer)
+            return Listed([*map(self._decode, page.items)], page.metadata.resourceVersion), page.metadata.next
 
     async def watch(self, version: str) -> AsyncGenerator[tuple[str | None, Changed[T] | None]]:
         """One stream: (None, None) when it is open, then the version of every event with the event, or with None for
@@ -292,8 +303,8 @@ class _Reader(Generic[T]):
             self._path, params, action=action, timeout=limits, accept="application/json"
         ) as body:
             yield None, None
-            async for line in _lines(body):
-                with _understood(action):
+            async for line in _lines(body, action):
+                with answers.understood(action):
                     event = self._event.decode(line)
                     if event.type == "ERROR":
                         raise _told(event.object, action)
@@ -305,26 +316,23 @@ class _Reader(Generic[T]):
 def _told(status: msgspec.Raw, action: str) -> errors.ClusterError:
     """The error that a stream carried as its last event."""
     body = msgspec.json.decode(status, type=dict[str, Any])
-    return errors.from_status(int(body.get("code") or 500), body, action=action)
+    code = body.get("code")
+    return errors.from_status(code if isinstance(code, int) and code >= 400 else 500, body, action=action)
 
 
-@contextlib.contextmanager
-def _understood(action: str) -> Iterator[None]:
-    """An answer that is not the API's (a proxy's page, say) is a failure like others: tried again, and told."""
-    try:
-        yield
-    except msgspec.DecodeError as error:
-        raise errors.ServerFailed(f"an answer that is not understood: {error}", action=action) from error
-
-
-async def _lines(body: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def _lines(body: aiohttp.StreamReader, action: str) -> AsyncIterator[bytes]:
     """Lines of any length: an object may be larger than the reader's own line limit."""
     rest: list[bytes] = []
+    size = 0
     async for chunk in body.iter_any():
         *complete, tail = chunk.split(b"\n")
         for line in complete:
             rest.append(line)
             yield b"".join(rest)
             rest.clear()
+            size = 0
         if tail:
             rest.append(tail)
+            size += len(tail)
+            if size > answers.LARGEST:
+                raise errors.ServerFailed(f"an event of more than {answers.LARGEST >> 20} MiB", action=action)

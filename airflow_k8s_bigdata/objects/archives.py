@@ -6,14 +6,20 @@ are its log, byte by byte. A part is whole when the index names it; what else li
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from airflow_k8s_bigdata.objects.loglines import Cursor, Gap
+from airflow_k8s_bigdata.objects.stored import converted
 
 INDEX = "index.json"
 VERSION = 1
+LARGEST_PART = 256 << 20
+"""Bytes that no part of a log comes near; whatever says that it has more was not written here."""
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,300}[A-Za-z0-9])?")
+"""Of pods, containers and files: no separator, no `..`, nothing hidden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +83,16 @@ class Log:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(
-            pod=data["pod"],
-            uid=data["uid"],
-            container=data["container"],
-            first=data["first"],
-            parts=tuple(Part(**part) for part in data["parts"]),
-            gaps=tuple(Gap(**gap) for gap in data["gaps"]),
-            cursor=Cursor.from_json(data["cursor"]),
-            complete=data["complete"],
-        )
+        """The inverse of `to_json`. Raises ValueError, also for names that lead out of the archive."""
+        log = converted(cls, data)
+        parts = [word for part in log.parts for word in (part.name.partition("/")[0], part.name.partition("/")[2])]
+        for name in (log.pod, log.container, *parts):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name in an archive")
+        for part in log.parts:
+            if not 0 <= part.size <= LARGEST_PART:
+                raise ValueError(f"part {part.name} has a size of {part.size} bytes")
+        return replace(log, cursor=Cursor.from_json(asdict(log.cursor)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,11 @@ class Index:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`. Raises ValueError for what a later release wrote."""
-        if data.get("version") != VERSION:
-            raise ValueError(f"an index of version {data.get('version')}, not {VERSION}")
-        logs = [Log.from_json(entry) for entry in data["logs"]]
-        return cls(data["run"], {log.key: log for log in logs})
+        """The inverse of `to_json`. Raises ValueError for any other shape, and for what a later release wrote."""
+        if not isinstance(data, Mapping) or data.get("version") != VERSION:
+            raise ValueError(f"not an index of version {VERSION}")
+        run, entries = data.get("run"), data.get("logs")
+        if not isinstance(run, Mapping) or not isinstance(entries, list):
+            raise ValueError("an index without a run or a list of logs")
+        logs = [Log.from_json(entry) for entry in entries]
+        return cls(run, {log.key: log for log in logs})

@@ -43,9 +43,9 @@ CATEGORIES: dict[str, Category] = {
         False,
         {
             "main-file-missing": (
-                "The application's main file is not where `main` says.",
-                "Check the path inside the image (`local://`) or the URL, and that the image or volume "
-                "really holds the file.",
+                "The application's main file, or another file that it names, is not there or can't be read.",
+                "Check the path inside the image (`local://`, where wildcards are not expanded) or the URL, that the "
+                "image or volume really holds the file, and that its user may read it.",
             ),
             "class-not-found": (
                 "A class is missing on the driver's class path.",
@@ -81,6 +81,25 @@ CATEGORIES: dict[str, Category] = {
                 "Use an image built for Spark on Kubernetes (entry point `/opt/entrypoint.sh`), or correct "
                 "the command.",
             ),
+            "image-architecture-mismatch": (
+                "The image, or a program in it, is made for another processor architecture than the node's.",
+                "Build the image for the nodes' architecture (a multi-platform image), or select nodes by "
+                "`kubernetes.io/arch`.",
+            ),
+            "java-options-invalid": (
+                "The driver's JVM does not start with the options that it is given.",
+                "Correct `spark.driver.extraJavaOptions`, `spark.driver.defaultJavaOptions` or `JAVA_TOOL_OPTIONS` for "
+                "the image's Java version.",
+            ),
+            "heap-too-small": (
+                "The Java heap is smaller than Spark can start with.",
+                "Give `spark.driver.memory` and `spark.executor.memory` at least 450m, with a unit.",
+            ),
+            "ivy-folder-not-writable": (
+                "Ivy, which downloads packages, can't write its folder in the driver's container.",
+                "Set `spark.jars.ivy` to a folder that the image's user can write, such as `/tmp/.ivy2`; better, bake "
+                "dependencies into the image.",
+            ),
             "container-not-created": (
                 "The node can't create the container as the pod describes it.",
                 "Read the message: security context, mounts and sub paths are the usual suspects.",
@@ -113,6 +132,14 @@ CATEGORIES: dict[str, Category] = {
             "namespace-missing": (
                 "The namespace, or another object that the request names, does not exist.",
                 "Create it, or correct the name.",
+            ),
+            "namespace-terminating": (
+                "The namespace is being deleted: nothing can be created in it any more.",
+                "Use another namespace, or create it again once it is gone.",
+            ),
+            "quota-too-small": (
+                "A ResourceQuota of the namespace is smaller than what is asked for: waiting does not help.",
+                "Ask for less, or have the quota raised.",
             ),
         },
     ),
@@ -217,7 +244,7 @@ CATEGORIES: dict[str, Category] = {
                 "Renew the token or certificate of the connection.",
             ),
             "api-trouble": (
-                "The Kubernetes API can't be reached or answers with errors.",
+                "The Kubernetes API can't be reached, by Airflow or by the driver, or answers with errors.",
                 "Start it again; if it stays, tell whoever runs the cluster.",
             ),
         },

@@ -7,17 +7,19 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Self
 
+from airflow_k8s_bigdata.objects import durations
 from airflow_k8s_bigdata.objects.stored import known
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Limits of a run's phases, measured on the pods' own timestamps. None: no limit.
+    """Limits of a run's phases, measured on the pods' own timestamps: seconds or a timedelta each. None: no limit.
 
     :param queued: from the driver pod's creation until it has a node (gang scheduling, capacity); and, before that and
         measured by itself, from the first refusal for a full quota until the pod is created.
     :param starting: from then until its container runs (volumes, image pulls, init containers).
-    :param executors: from the driver's start until the first executor runs.
+    :param executors: from when the driver asks for its first executor until one runs. A driver that asks for none, as
+        with a local master, is not failed by it.
     :param running: from the driver's start until its end.
     :param stopped: from the end of the last executor, once Spark's context was stopped, until the driver's end: a JVM
         that threads of the application keep alive would run for ever.
@@ -30,6 +32,22 @@ class Deadlines:
     running: timedelta | None = None
     stopped: timedelta | None = None
     drain: timedelta = timedelta(seconds=30)
+
+    def __post_init__(self) -> None:
+        """Turn seconds into timedeltas."""
+        for field in fields(self):
+            object.__setattr__(self, field.name, durations.of(getattr(self, field.name)))
+
+    def checked(self, field: str = "deadlines") -> Self:
+        """The same, its values validated. Raises SpecError.
+
+        :param field: where the author wrote them.
+        """
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value is not None or one.name == "drain":
+                durations.checked(value, f"{field}.{one.name}")
+        return self
 
     def to_json(self) -> dict[str, float | None]:
         """Seconds, None for no limit."""

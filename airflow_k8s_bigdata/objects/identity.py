@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from airflow_k8s_bigdata.objects import names
-from airflow_k8s_bigdata.objects.stored import known
+from airflow_k8s_bigdata.objects.stored import converted
 
 PREFIX = "airflow-k8s-bigdata"
 INSTANCE = f"{PREFIX}/instance"
@@ -54,12 +55,14 @@ class Identity:
         if len(parts) < len(wanted):
             return None
         instance, dag_id, run_id, task_id, map_index = parts
+        if not re.fullmatch(r"-?[0-9]{1,9}", map_index):
+            return None  # written by somebody else
         return cls(instance, dag_id, run_id, task_id, int(map_index))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `dataclasses.asdict`, also for what another release wrote."""
-        return cls(**known(cls, data))
+        """The inverse of `dataclasses.asdict`, also for what another release wrote. Raises ValueError."""
+        return converted(cls, data)
 
     @property
     def run_key(self) -> str:

@@ -63,6 +63,16 @@ _HEADERS: dict[int, Callable[[bytes, int], re.Match[bytes] | None]] = {
 }
 
 
+def header_level(text: bytes) -> int | None:
+    """The level that a line says of itself, without its stamp; None for a line that does not begin as a record does."""
+    at = _COLUMN - PREFIX
+    if text[2:3] == b"/" and (level := _BY_COLUMN.get(text[at : at + 6])) is not None:
+        return level
+    header = _HEADERS.get(text[0]) if text else None
+    match = header(text, 0) if header else None
+    return None if match is None else LEVELS.get(match[match.lastindex or 0].upper(), logging.INFO)
+
+
 class Kind(enum.StrEnum):
     """What a line without a level looks like."""
 

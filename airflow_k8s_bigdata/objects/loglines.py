@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
+
+from airflow_k8s_bigdata.objects.stored import converted
 
 STAMP = len("2026-11-23T16:29:56.621761569Z")
 """The width of a stamp. Others (an offset instead of Z, fewer digits) are rewritten to this form, in UTC."""
@@ -81,10 +83,15 @@ class Cursor:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> Self:
-        """A stored cursor; None or an empty mapping is the log's beginning."""
-        data = data or {}
-        stamp = str(data.get("stamp", ""))
-        return cls(stamp, int(data.get("lines", 0)), int(data.get("part", 0)), str(data.get("highest", stamp)))
+        """A stored cursor; None or an empty mapping is the log's beginning. Raises ValueError for any other shape."""
+        if data is None or data == {}:
+            return cls()
+        found = converted(cls, data)
+        try:
+            _ = found.since_time
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"not a stored Cursor: {found.stamp[:40]!r} is no time") from error
+        return replace(found, highest=found.highest or found.stamp)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,13 @@ from collections.abc import Iterable, Iterator
 
 from airflow_k8s_bigdata.objects.loglines import Cursor
 
-KEY = "driver_log"
-"""The mark's key in a JSON record of a task's log."""
+KEY = "chan"
+"""The mark's key in a JSON record of a task's log.
+
+Airflow's UI shows every field of a record behind its text, except for those that it takes for the record's source: it
+shows them to whoever asks for them ("Show Source"). Of these, all versions from 3.0 on know `logger` and `chan`, the
+channel that a record came through, and nothing else in Airflow reads the second.
+"""
 
 _FIELD = b'"' + KEY.encode() + b'":'
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from airflow_k8s_bigdata.objects import quantities
+
+REFUSED = re.compile(
+    r"exceeded quota: (?P<name>[^,\s]+), requested: (?P<asked>\S+), used: (?P<used>\S+), "
+    r"limited: (?P<hard>[^\s.;]\S*?)(?=[.;]?(?:\s|$))"
+)
+"""The API's words about a quota that has no room."""
 
 Object = Mapping[str, Any]
 
@@ -88,6 +95,24 @@ def over(quota: Object, asked: Mapping[str, Decimal]) -> str:
         if name in asked and quantities.parse(used.get(name, "0")) + asked[name] > quantities.parse(hard[name]):
             return f"{name}: asked {_shown(name, asked[name])}, used {used.get(name, '0')} of {hard[name]}"
     return ""
+
+
+def too_small(refusal: str) -> str:
+    """What is asked of a quota beyond its whole limit, in the API's words: waiting is pointless; "" if not."""
+    found = REFUSED.search(refusal)
+    if found is None:
+        return ""
+    try:
+        asked, hard = (_amounts(found[group]) for group in ("asked", "hard"))
+        beyond = [name for name in sorted(asked) if name in hard and asked[name][1] > hard[name][1]]
+    except ValueError:
+        return ""
+    return ", ".join(f"{name}: asked {asked[name][0]}, limit {hard[name][0]}" for name in beyond)
+
+
+def _amounts(text: str) -> dict[str, tuple[str, Decimal]]:
+    pairs = (item.partition("=") for item in text.split(","))
+    return {name: (amount, quantities.parse(amount)) for name, equals, amount in pairs if equals}
 
 
 def unspecified(quota: Object, pod: Object) -> list[str]:

@@ -7,7 +7,7 @@ What can be read from a status and its events alone; whether it is worth waiting
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -69,9 +69,17 @@ _PULLS: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 _PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"})
 _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*": (?:ErrImagePull: )?')
+_FAILED_PULL = re.compile(r'^Failed to pull image "[^"]*": ')
+_RPC = re.compile(r"^rpc error: code = \w+ desc = ")
+_FROM_PORT = re.compile(r"(?<=\d):\d{2,5}(?=->)")
+_NO_REASON = re.compile(r'Back-off pulling image "[^"]*"$|Error: \w+$')
+_OF_PULL = re.compile(r"pull(?:ing)? image|Error: (?:ErrImagePull|ImagePullBackOff|RegistryUnavailable)")
+_PULL_EVENTS = frozenset({"Failed", "BackOff", "ErrImagePull", "ImagePullBackOff", "FailedPull"})
+_PULLED = frozenset({"Pulled", "Created", "Started"})
 _FATAL_AT_ONCE = {"InvalidImageName": "image-name-invalid", "ErrImageNeverPull": "image-not-present"}
 _IDLE = frozenset({"", "ContainerCreating", "PodInitializing"})
 _NO_PROGRAM = re.compile(r"exec: .*(?:no such file|not found|permission denied)|stat \S+: no such file", re.I)
+_OTHER_MACHINE = re.compile(r"exec format error", re.I)
 _MOUNTED = frozenset({"Pulling", "Pulled", "Created", "Started"})
 _VOLUME_OF = re.compile(r'for volume "(?P<name>[^"]+)"')
 _NODE_TROUBLE = {
@@ -136,10 +144,22 @@ def not_started(pod: Object, events: Sequence[Object], own_volumes: Collection[s
     :param events: the events about this pod, oldest first, see `pods.events_about`.
     :param own_volumes: volumes whose config map or secret the submitter creates only after the pod.
     """
-    for container in pods.containers(pod):
-        if container.state is State.WAITING and container.reason not in _IDLE:
+    for container in _containers(pod):
+        if container.state is not State.WAITING:
+            continue
+        if container.reason not in _IDLE or _pull_goes_on(container, events):
             return _waiting(pod, container, events)
     return _no_volume_or_sandbox(events, own_volumes)
+
+
+def _containers(pod: Object) -> Iterator[Container]:
+    """Every container; those that have no status count as waiting without a word."""
+    known = list(pods.containers(pod))
+    yield from known
+    names = {container.name for container in known}
+    for spec in (pod.get("spec") or {}).get("containers") or ():
+        if spec.get("name") not in names:
+            yield Container(str(spec.get("name")), init=False, state=State.WAITING)
 
 
 def failed_init(pod: Object) -> Container | None:
@@ -155,30 +175,61 @@ def failed_init(pod: Object) -> Container | None:
 
 def _waiting(pod: Object, container: Container, events: Sequence[Object]) -> Trouble:
     about = [event for event in events if _names(event, container) and event.get("type") == "Warning"]
-    since = next((pods.first_seen(event) for event in about), None) or pods.scheduled_at(pod) or pods.created(pod)
+    if container.reason in _PULLING or container.reason in _IDLE:
+        return _not_pulled(pod, container, events)
+    about = [event for event in about if not _of_pull(event)]
+    since = _earliest(about) or pods.scheduled_at(pod) or pods.created(pod)
     text = container.message or next((str(event.get("message")) for event in reversed(about)), container.reason)
     evidence = (f"container {container.name}: waiting, {container.reason}: {text}", *map(told, about[-3:]))
-    category, grace = _category_of_waiting(container, text, about)
-    fatal_at = since + grace if since is not None and grace is not None else None
-    if container.reason in _PULLING:
-        # The kubelet alternates between trying and backing off: one thing to wait for, worded once.
-        summary = "its image can't be pulled: " + _BACK_OFF.sub("", text)
-    else:
-        summary = f"container {container.name}: {container.reason}: {text}"
-    return Trouble(category, summary, evidence, since, fatal_at)
+    category, grace = _category_of_waiting(container, text)
+    fatal_at = since + grace if since is not None else None
+    return Trouble(category, f"container {container.name}: {container.reason}: {text}", evidence, since, fatal_at)
 
 
-def _category_of_waiting(container: Container, text: str, about: Sequence[Object]) -> tuple[str, timedelta | None]:
+def _not_pulled(pod: Object, container: Container, events: Sequence[Object]) -> Trouble:
+    """An image that can't be pulled. The kubelet tries and backs off by turns: one thing, worded and dated once."""
+    about = [event for event in events if _names(event, container) and _of_pull(event)]
+    since = _earliest(about) or pods.scheduled_at(pod) or pods.created(pod)
+    said = [_pull_text(text) for text in (container.message, *(str(one.get("message")) for one in reversed(about)))]
+    text = next((text for text in said if text and not _NO_REASON.match(text)), container.message or container.reason)
+    evidence = (f"container {container.name}: waiting, {container.reason}: {text}", *map(told, about[-3:]))
+    # Before Kubernetes 1.32 the back-off state says only that there is one; the event says why.
+    category = next((category for category, pattern in _PULLS if pattern.search(text)), "image-registry-trouble")
+    fatal_at = since + PULL_GRACE if since is not None and category != "image-registry-trouble" else None
+    return Trouble(category, f"its image can't be pulled: {text}", evidence, since, fatal_at)
+
+
+def _pull_text(text: str) -> str:
+    """The kubelet's reason, in the same words wherever it stands, and whichever port this try went out from."""
+    return _FROM_PORT.sub("", _RPC.sub("", _FAILED_PULL.sub("", _BACK_OFF.sub("", text.strip()))))
+
+
+def _of_pull(event: Object) -> bool:
+    return event.get("reason") in _PULL_EVENTS and bool(_OF_PULL.search(str(event.get("message"))))
+
+
+def _pull_goes_on(container: Container, events: Sequence[Object]) -> bool:
+    """Whether a container without a word is one whose image could not be pulled, between two tries."""
+    if container.reason not in _IDLE:
+        return False
+    about = [event for event in events if _names(event, container)]
+    failed = [pods.last_seen(event) or pods.EPOCH for event in about if _of_pull(event)]
+    pulled = [pods.last_seen(event) or pods.EPOCH for event in about if event.get("reason") in _PULLED]
+    return bool(failed) and (not pulled or max(pulled) < max(failed))
+
+
+def _earliest(events: Sequence[Object]) -> datetime | None:
+    return min((moment for event in events if (moment := pods.first_seen(event)) is not None), default=None)
+
+
+def _category_of_waiting(container: Container, text: str) -> tuple[str, timedelta]:
     if container.reason in _FATAL_AT_ONCE:
         return _FATAL_AT_ONCE[container.reason], timedelta()
-    if container.reason in _PULLING:
-        # Before Kubernetes 1.32 the back-off state says only that there is one; the event says why.
-        said = " ".join([text, *(str(event.get("message")) for event in about[-3:])])
-        category = next((category for category, pattern in _PULLS if pattern.search(said)), "image-registry-trouble")
-        return category, None if category == "image-registry-trouble" else PULL_GRACE
     for category, pattern in _MISSING:
         if pattern.search(text):
             return category, MISSING_GRACE
+    if _OTHER_MACHINE.search(text):
+        return "image-architecture-mismatch", MISSING_GRACE
     return ("image-command-missing" if _NO_PROGRAM.search(text) else "container-not-created"), MISSING_GRACE
 
 

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+def converted(noun: type[T], data: object) -> T:
+    """What was stored as JSON, as this release's dataclass, every field by its type; unknown ones are left out.
+
+    :raises ValueError: for any other shape.
+    """
+    try:
+        return msgspec.convert(data, noun)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise ValueError(f"not a stored {noun.__name__}: {error}") from error
 
 
 def known(noun: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:

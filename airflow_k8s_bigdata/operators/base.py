@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import dataclasses
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
 from airflow_k8s_bigdata.links import LogArchiveLink
-from airflow_k8s_bigdata.operators import deferring, retrying
+from airflow_k8s_bigdata.operators import deferring, retrying, templating
 from airflow_k8s_bigdata.runs import blocking
 from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.runs.policy import RunPolicy
 
 # What only a worker needs is imported there: DAG files are parsed again and again.
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
     from airflow.sdk.definitions.context import Context as RenderContext
     from airflow.triggers.base import BaseTrigger
 
@@ -57,7 +56,7 @@ class WorkloadOperator(compat.BaseOperator):
     """
 
     template_fields: Sequence[str] = ("kubernetes_conn_id", "namespace", "logs")
-    operator_extra_links = (LogArchiveLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (LogArchiveLink(),)
 
     def __init__(
         self,
@@ -78,8 +77,10 @@ class WorkloadOperator(compat.BaseOperator):
         self.kubernetes_conn_id = kubernetes_conn_id
         self.namespace = namespace
         self.deferrable = deferring.is_wanted(deferrable)
-        self.policy = (policy or RunPolicy()).checked()
-        self.logs = logs or Logs()
+        self.policy = _checked_policy(policy)
+        self.logs = _checked_logs(logs)
+        if isinstance(self.logs, Logs) and self.logs.archive is None:
+            self.operator_extra_links = ()
         self._cluster: kube.Cluster | None = None
         self._identity: Identity | None = None
         self._namespace: str | None = None
@@ -110,20 +111,41 @@ class WorkloadOperator(compat.BaseOperator):
 
     def log_archive_address(self) -> str:
         """Where a browser finds the archive of the run's logs; "" for nowhere, or before there is a run."""
-        return self.logs.address(self._handle) if self._handle is not None else ""
+        if self._handle is None or not isinstance(self.logs, Logs):
+            return ""
+        return self.logs.address(self._handle)
 
     # Airflow's side
 
-    def render_template(self, content: Any, context: RenderContext, *args: Any, **kwargs: Any) -> Any:
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Airflow's `partial`, extended: what nouns name of other tasks is upstream of the mapped task, too."""
+        return templating.Partial(super().partial(**kwargs))
+
+    def render_template(
+        self, content: Any, context: RenderContext, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
         """Airflow's rendering, extended to frozen dataclasses: a new one with every field rendered."""
-        if dataclasses.is_dataclass(content) and not isinstance(content, type):
-            changes = {
-                field.name: self.render_template(getattr(content, field.name), context, *args, **kwargs)
-                for field in dataclasses.fields(content)
-                if field.init
-            }
-            return dataclasses.replace(content, **changes)
-        return super().render_template(content, context, *args, **kwargs)
+        self._link_to_archive()
+        made, done = jinja_env or self.get_template_env(), set() if seen_oids is None else seen_oids
+        render = super().render_template
+        return templating.rendered(content, lambda one: render(one, context, made, done), done)
+
+    def _set_xcomargs_dependencies(self) -> None:
+        """Airflow's look for upstream tasks in the template fields, extended to frozen dataclasses."""
+        super()._set_xcomargs_dependencies()
+        for field in self.template_fields:
+            templating.depend(self, getattr(self, field, None))
+
+    def _set_xcomargs_dependency(self, field: str, newvalue: Any) -> None:
+        """The same when a field is set anew."""
+        super()._set_xcomargs_dependency(field, newvalue)
+        if field in self.template_fields:
+            templating.depend(self, newvalue)
+
+    def _link_to_archive(self) -> None:
+        """Have the link only when there is something behind it: Airflow would keep an empty one."""
+        self.operator_extra_links = (LogArchiveLink(),) if self.log_archive_address() else ()
 
     def execute(self, context: Context) -> Any:
         """Launch or adopt; then wait here, or defer."""
@@ -178,6 +200,7 @@ class WorkloadOperator(compat.BaseOperator):
                 raise
             finally:
                 self._active = False
+                self._link_to_archive()
 
     def _leave_nobody_alone(self, error: Exception) -> None:
         """Kill the driver that nobody would follow after this error.
@@ -196,6 +219,8 @@ class WorkloadOperator(compat.BaseOperator):
 
     def _run(self, context: Context, *, deferrable: bool) -> Any:
         identity = self._look_up(context)
+        if not isinstance(self.logs, Logs):
+            raise errors.SpecError("logs", "must be Logs(...)", type(self.logs).__name__)
         self.logs = self.logs.checked()
         workload, namespace = self.workload(self._cluster_in_use().namespace)
         self._namespace = namespace
@@ -209,7 +234,9 @@ class WorkloadOperator(compat.BaseOperator):
             try:
                 self._handle = self._runner.run(self._launch(workload, identity, namespace, queue=not deferrable))
             except errors.QuotaExceeded as refusal:
-                if not deferrable:
+                from airflow_k8s_bigdata.runs import queueing
+
+                if not deferrable or not queueing.worth_waiting(refusal):
                     raise
                 self._defer_for_quota(context, refusal, namespace)
             if not self._handle.adopted:
@@ -229,8 +256,11 @@ class WorkloadOperator(compat.BaseOperator):
         if "error" in event:
             self.log.warning("the trigger could not follow the run, so this worker does: %s", event["error"])
             return self._run(context, deferrable=False)
-        self._handle = Handle.from_json(event["handle"])
-        outcome = Outcome.from_json(event["outcome"])
+        try:
+            self._handle, outcome = Handle.from_json(event.get("handle")), Outcome.from_json(event.get("outcome"))
+        except ValueError as error:
+            self.log.warning("the trigger told what this release can't read, so this worker follows the run: %s", error)
+            return self._run(context, deferrable=False)
         if self._is_made_again(outcome):
             return self._run(context, deferrable=True)
         return self._conclude(context, outcome)
@@ -252,7 +282,7 @@ class WorkloadOperator(compat.BaseOperator):
     def _conclude(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Record, clean up, and give the result. No signal stops it any more: what the run came to is known."""
         from airflow_k8s_bigdata.runs import resultpage
-        from airflow_k8s_bigdata.runs.outcome import State, failure_text
+        from airflow_k8s_bigdata.runs.outcome import State, failed
         from airflow_k8s_bigdata.runs.recording import Record
 
         self._concluding = True
@@ -262,8 +292,7 @@ class WorkloadOperator(compat.BaseOperator):
         self.log.info("%s", resultpage.page(self._launched(), outcome, remains))
         if succeeded:
             return outcome.summary()
-        category = outcome.diagnosis.category if outcome.diagnosis else str(outcome.state)
-        raise errors.RunFailed(failure_text(outcome), category=category, exit_code=outcome.exit_code)
+        raise failed(outcome)
 
     def _look_up(self, context: Context) -> Identity:
         self._identity = tasks.identity_of(context)
@@ -277,7 +306,7 @@ class WorkloadOperator(compat.BaseOperator):
         state = tasks.state_of(identity)
         if killing.wish(state) is killing.Wish.KILL:
             self._kill(within=STOP_SECONDS)
-            raise errors.RunFailed(f"the task is {state} already: its driver is not wanted", category="killed-by-us")
+            raise self._killed_by_us(f"the task is {state} already: its driver is not wanted")
 
     # Ending early
 
@@ -291,7 +320,11 @@ class WorkloadOperator(compat.BaseOperator):
             soon = datetime.now(UTC) + timedelta(seconds=RESCHEDULE_SECONDS)
             return compat.AirflowRescheduleException(soon)  # type: ignore[no-untyped-call]
         self._kill(within=STOP_SECONDS)
-        return errors.RunFailed(f"the run was stopped (the task is {state})", category="killed-by-us")
+        return self._killed_by_us(f"the run was stopped (the task is {state})")
+
+    def _killed_by_us(self, message: str) -> errors.RunFailed:
+        driver, application = (self._handle.driver, self._handle.application_id) if self._handle else ("", "")
+        return errors.RunFailed(message, category="killed-by-us", driver=driver, application_id=application)
 
     def _out_of_time(self) -> BaseException:
         """What to raise when `execution_timeout` has passed."""
@@ -416,3 +449,22 @@ class WorkloadOperator(compat.BaseOperator):
 
         logger: logging.Logger = self.log  # type: ignore[assignment]
         return TaskSink(logger, self._identity)
+
+
+def _checked_policy(policy: RunPolicy | None) -> RunPolicy:
+    if policy is None:
+        return RunPolicy()
+    if not isinstance(policy, RunPolicy):
+        raise errors.SpecError("policy", "must be a RunPolicy(...)", type(policy).__name__)
+    return policy.checked()
+
+
+def _checked_logs(logs: Logs | None) -> Logs:
+    """As far as no template hides it; what another task returns is checked when it is there."""
+    if logs is None:
+        return Logs()
+    if isinstance(logs, Logs):
+        return logs.checked(rendered=False)
+    if isinstance(logs, str | Mapping) or not list(templating.references(logs)):
+        raise errors.SpecError("logs", "must be Logs(...)", type(logs).__name__)
+    return logs

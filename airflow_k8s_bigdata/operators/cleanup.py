@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
 from airflow_k8s_bigdata.hooks import uploads as stored
+from airflow_k8s_bigdata.objects import addresses, durations
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs import blocking, cleaning, killing
 from airflow_k8s_bigdata.runs.cleaning import Criteria, Leftover
@@ -37,6 +38,7 @@ class SparkCleanupOperator(compat.BaseOperator):
     listed, and, after all the rest is done, when something could not be deleted.
 
     :param older_than: time since a driver's end; None: drivers whose policy's `ttl` has passed.
+        This and `abandoned_after` are seconds or a timedelta.
     :param state: "succeeded" or "failed" only; None: both.
     :param dag_id_to_clean: what the runs of this DAG have left; None: of all DAGs.
     :param all_instances: also ended drivers and orphans of other Airflows in the namespace.
@@ -53,12 +55,12 @@ class SparkCleanupOperator(compat.BaseOperator):
     def __init__(
         self,
         *,
-        older_than: timedelta | None = None,
+        older_than: float | timedelta | None = None,
         state: str | None = None,
         dag_id_to_clean: str | None = None,
         all_instances: bool = False,
         orphans: bool = True,
-        abandoned_after: timedelta | None = timedelta(minutes=5),
+        abandoned_after: float | timedelta | None = timedelta(minutes=5),
         upload_paths: Sequence[str] = (),
         dry_run_only: bool = False,
         namespace: str | None = None,
@@ -68,12 +70,16 @@ class SparkCleanupOperator(compat.BaseOperator):
         super().__init__(**kwargs)
         if state not in (None, "succeeded", "failed"):
             raise errors.SpecError("state", 'must be "succeeded", "failed" or None', state)
-        self.older_than = older_than
+        for path in upload_paths if isinstance(upload_paths, list | tuple) else ():
+            addresses.refuse_credentials(path, "upload_paths")
+        self.older_than = None if older_than is None else durations.checked(older_than, "older_than")
         self.state = state
         self.dag_id_to_clean = dag_id_to_clean
         self.all_instances = all_instances
         self.orphans = orphans
-        self.abandoned_after = abandoned_after
+        self.abandoned_after = (
+            None if abandoned_after is None else durations.checked(abandoned_after, "abandoned_after")
+        )
         self.upload_paths = upload_paths
         self.dry_run_only = dry_run_only
         self.namespace = namespace

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import kube, tasks
 from airflow_k8s_bigdata.hooks.tasklogs import TaskSink
+from airflow_k8s_bigdata.objects import addresses
 from airflow_k8s_bigdata.operators import deferring
 from airflow_k8s_bigdata.runs import blocking
 from airflow_k8s_bigdata.runs.collecting import Collected, Wanted
@@ -63,6 +64,7 @@ class SparkDriverLogsOperator(compat.BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        addresses.refuse_credentials(archive, "archive")
         self.application_id = application_id
         self.driver = driver
         self.selector = selector

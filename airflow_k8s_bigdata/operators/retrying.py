@@ -13,23 +13,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_k8s_bigdata import compat, errors
+from airflow_k8s_bigdata.objects import durations
 from airflow_k8s_bigdata.objects.categories import CATEGORIES, Fault
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class FailedForGood(compat.AirflowFailException):
-    """A failure that a retry would only repeat.
+class FailedForGood(compat.AirflowFailException, errors.RunFailed):
+    """A failure that a retry would only repeat; also of a task whose words or requests were refused.
 
-    :param category: a word of the categories of diagnoses; "" when the author's words were refused.
-    :param exit_code: the driver container's exit code; None if it was never seen.
+    The parameters are those of `RunFailed`.
     """
 
-    def __init__(self, message: str, *, category: str = "", exit_code: int | None = None) -> None:
-        super().__init__(message)
-        self.category = category
-        self.exit_code = exit_code
+    def __init__(self, message: str, **facts: Any) -> None:
+        errors.RunFailed.__init__(self, message, **facts)
 
 
 def checked(retry_on: Collection[str] | None) -> frozenset[str] | None:
@@ -77,22 +75,36 @@ def failure(
     :param for_good: whether what the table does not retry ends the task; else a retry policy of the author's decides.
     :param secrets: values that must not be shown, see `redaction.redact`.
     """
-    text = _text(error, frozenset(secrets))
-    category = category_of(error)
-    if isinstance(error, errors.SpecError) or (for_good and not is_retried(category, retry_on)):
-        return FailedForGood(text, category=category, exit_code=getattr(error, "exit_code", None))
+    hidden = frozenset(secrets)
+    text, facts = _told(error, hidden)
+    if isinstance(error, errors.SpecError) or (for_good and not is_retried(facts["category"], retry_on)):
+        return FailedForGood(text, **facts)
     error.args = (text,)
+    if isinstance(error, errors.RunFailed):
+        vars(error).update(facts)
     return error
 
 
-def _text(error: errors.BigDataError, secrets: frozenset[str]) -> str:
+def _told(error: errors.BigDataError, secrets: frozenset[str]) -> tuple[str, dict[str, Any]]:
+    """The message for people, and what a `RunFailed` of that error knows, both without secrets."""
     from airflow_k8s_bigdata.objects import redaction
     from airflow_k8s_bigdata.objects.diagnosis import summary_lines
     from airflow_k8s_bigdata.objects.refusals import refused
 
     if isinstance(error, errors.ClusterError):
-        return "\n".join(summary_lines(refused(error, secrets=secrets)))
-    return redaction.redact(str(error), secrets)
+        found = refused(error, secrets=secrets)
+        told = {"category": found.category, "fault": str(found.fault), "summary": found.summary}
+        return "\n".join(summary_lines(found)), {**told, "advice": found.advice}
+    text = redaction.redact(str(error), secrets)
+    if not isinstance(error, errors.RunFailed):
+        fault = str(Fault.AUTHOR) if isinstance(error, errors.SpecError) else ""
+        return text, {"category": category_of(error), "fault": fault, "summary": text}
+    facts = error.facts()
+    facts["summary"] = redaction.redact(error.summary or text.partition("\n")[0], secrets)
+    facts["log_tail"] = tuple(redaction.redact(line, secrets) for line in error.log_tail)
+    if (row := CATEGORIES.get(error.category)) is not None:
+        facts |= {"fault": error.fault or str(row.fault), "advice": error.advice or row.advice}
+    return text, facts
 
 
 class PlainErrors:
@@ -125,12 +137,19 @@ class BigDataRetryPolicy(compat.RetryPolicy):
         the table of categories calls retried.
     :param first_delay: the pause before the first retry of a fault of the cluster's; it doubles from try to try. A
         shorter `retry_delay` of the task wins. All else waits for the task's own `retry_delay`.
-    :param longest_delay: the bound of that.
+    :param longest_delay: the bound of that. Both are seconds or a timedelta.
     """
 
     retry_on: Collection[str] | None = None
     first_delay: timedelta = timedelta(seconds=30)
     longest_delay: timedelta = timedelta(minutes=10)
+
+    def __post_init__(self) -> None:
+        """Refuse, while the DAG is parsed, what is no category or no duration. Raises SpecError."""
+        checked(self.retry_on)
+        for name in ("first_delay", "longest_delay"):
+            given = durations.of(getattr(self, name))
+            object.__setattr__(self, name, durations.checked(given, f"retry_policy.{name}"))
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None

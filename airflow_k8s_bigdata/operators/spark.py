@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata import compat, errors
+from airflow_k8s_bigdata.objects import addresses
 from airflow_k8s_bigdata.operators.base import WorkloadOperator
-from airflow_k8s_bigdata.workloads.spark import PLACEHOLDERS, SparkApplication
+from airflow_k8s_bigdata.workloads.spark import PLACEHOLDERS, Dependencies, SparkApplication
 
 if TYPE_CHECKING:
     from airflow_k8s_bigdata.objects.identity import Identity
     from airflow_k8s_bigdata.workloads.base import Workload
 
 NAMESPACE = "spark.kubernetes.namespace"
+
+# Tasks may return applications for others. Whoever reads one has this operator in its DAG.
+compat.allow_in_xcoms(SparkApplication)
 
 
 class SparkDriverOperator(WorkloadOperator):
@@ -38,6 +42,8 @@ class SparkDriverOperator(WorkloadOperator):
 
     def __init__(self, *, application: SparkApplication, preflight: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if isinstance(application, SparkApplication) and isinstance(application.dependencies, Dependencies):
+            addresses.refuse_credentials(application.dependencies.upload_path, "dependencies.upload_path")
         self.application = application
         self.preflight = preflight
 
@@ -46,6 +52,8 @@ class SparkDriverOperator(WorkloadOperator):
         if not isinstance(self.application, SparkApplication):
             raise errors.SpecError("application", "must be a SparkApplication", type(self.application).__name__)
         application = self.application
+        if not isinstance(application.conf, Mapping):
+            raise errors.SpecError("conf", "must map names to values", type(application.conf).__name__)
         namespace = str(self.namespace or application.conf.get(NAMESPACE) or default_namespace or "default")
         conf = {**application.conf, NAMESPACE: namespace}
         return dataclasses.replace(application, conf=conf).checked(), namespace

@@ -27,6 +27,8 @@ PART_BYTES = 8 * 1024 * 1024
 PART_SECONDS = 30.0
 """How long a line waits for others before it is written. The last part is written anew, larger, until it is full."""
 LEVEL = 3
+LARGEST_WINDOW = 8 << 20
+"""Bytes of memory that unpacking may take beside its result; what is written here takes 2 MiB."""
 
 
 class Store(Protocol):
@@ -212,7 +214,7 @@ async def read_index(store: Store) -> Index | None:
         return None
     try:
         return Index.from_json(json.loads(found))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
         raise errors.ArchiveFailed(f"its index can't be read: {error!r}", action=f"read {store.address}") from error
 
 
@@ -224,11 +226,10 @@ async def content(store: Store, log: Log) -> AsyncIterator[bytes]:
         if compressed is None:
             raise errors.ArchiveFailed("it is missing", action=action)
         try:
-            data = await asyncio.to_thread(_decompressed, compressed)
+            # Whoever wrote it died before the index, maybe: then it goes on behind what the index knows.
+            data = await asyncio.to_thread(_decompressed, compressed, part.size)
         except zstandard.ZstdError as error:
             raise errors.ArchiveFailed(f"it can't be decompressed: {error}", action=action) from error
-        # Whoever wrote it died before the index, maybe: then it goes on behind what the index knows.
-        data = data[: part.size]
         if hashlib.sha256(data).hexdigest() != part.sha256:
             raise errors.ArchiveFailed("its checksum is not that of the index", action=action)
         yield data
@@ -250,6 +251,12 @@ async def batches(store: Store, log: Log) -> AsyncIterator[Batch]:
 _NO_TIME = b"1970-01-01T00:00:00.000000000Z "
 
 
-def _decompressed(data: bytes) -> bytes:
-    with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
-        return bytes(reader.read())
+def _decompressed(data: bytes, size: int) -> bytes:
+    """At most so many bytes of what was compressed: a few kilobytes can claim to be gigabytes."""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
+    chunks: list[bytes] = []
+    with decompressor.stream_reader(data, read_across_frames=True) as reader:
+        while size > 0 and (chunk := reader.read(min(size, 1 << 20))):
+            chunks.append(chunk)
+            size -= len(chunk)
+    return b"".join(chunks)

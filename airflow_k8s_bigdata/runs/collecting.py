@@ -15,7 +15,7 @@ from airflow_k8s_bigdata.runs import concealing
 from airflow_k8s_bigdata.runs.sinks import Labelled, Sink
 from airflow_k8s_bigdata.workloads.base import LogSource
 from airflow_k8s_bigdata.workloads.spark import executorpods
-from airflow_k8s_bigdata.workloads.spark.judging import DRIVER_CONTAINER
+from airflow_k8s_bigdata.workloads.spark.judging import driver_container
 
 APPLICATION = "spark-app-selector"
 ROLE = "spark-role"
@@ -175,12 +175,6 @@ class _Collector:
             streams=self._streams,
         )
         self.collected.gaps += followed.gaps
-
-
-def driver_container(pod: Object) -> str:
-    """The name of the container that the driver runs in: Spark's own, or the pod's first."""
-    names = [str(spec["name"]) for spec in pod["spec"]["containers"]]
-    return DRIVER_CONTAINER if DRIVER_CONTAINER in names else names[0]
 
 
 def _where(pod: Object) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.kube import watching
+from airflow_k8s_bigdata.kube import answers, watching
 from airflow_k8s_bigdata.kube.api import Api, Object, Sleep
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
@@ -86,7 +86,8 @@ async def launch(
                 create = functools.partial(creation.create, api, manifests, made)
                 limit = policy.deadlines.queued
                 through = functools.partial(queueing.through, limit=limit, sink=sink, now=api.now, sleep=sleep)
-                created = await (through(create) if queue else create())
+                with answers.warnings_told_to(lambda text: sink.note(logging.WARNING, f"Kubernetes warns: {text}")):
+                    created = await (through(create) if queue else create())
                 if created is not None:
                     return await _begun(api, created, identity, sink=sink)
     raise errors.Conflict(

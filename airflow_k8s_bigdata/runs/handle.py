@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.objects.stored import known
+from airflow_k8s_bigdata.objects.stored import converted
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,11 @@ class Handle:
 
     @classmethod
     def of(cls, driver: Mapping[str, Any], identity: Identity, *, adopted: bool = False) -> Self:
-        """The handle of a driver pod that the API has given."""
-        meta = driver["metadata"]
+        """The handle of a driver pod that the API has given. Raises ServerFailed for a pod without name or uid."""
+        meta = driver.get("metadata")
+        named = [meta.get(name) for name in ("namespace", "name", "uid")] if isinstance(meta, Mapping) else [None]
+        if not isinstance(meta, Mapping) or not all(isinstance(text, str) and text for text in named):
+            raise errors.ServerFailed("a pod without namespace, name or uid", action="read the driver")
         application_id = (meta.get("labels") or {}).get("spark-app-selector", "")
         return cls(meta["namespace"], meta["name"], meta["uid"], application_id, identity, adopted)
 
@@ -38,6 +42,6 @@ class Handle:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(**{**known(cls, data), "identity": Identity.from_json(data["identity"])})
+    def from_json(cls, data: object) -> Self:
+        """The inverse of `to_json`. Raises ValueError for any other shape."""
+        return converted(cls, data)

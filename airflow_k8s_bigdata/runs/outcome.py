@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects import diagnosis as diagnoses
-from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, Fault
-from airflow_k8s_bigdata.objects.stored import known
+from airflow_k8s_bigdata.objects.diagnosis import Diagnosis
+from airflow_k8s_bigdata.objects.stored import converted
 from airflow_k8s_bigdata.workloads.base import Phase, Team
 
 
@@ -74,16 +75,9 @@ class Outcome:
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        diagnosis = data.get("diagnosis")
-        if diagnosis is not None:
-            fault, evidence = Fault(diagnosis["fault"]), tuple(diagnosis["evidence"])
-            diagnosis = Diagnosis(**{**known(Diagnosis, diagnosis), "fault": fault, "evidence": evidence})
-        team = Team(**{**known(Team, data["team"]), **_mappings(data["team"], "failed")}) if data.get("team") else None
-        lines = {name: tuple(data.get(name) or ()) for name in _LINES}
-        nouns = {"state": State(data["state"]), "diagnosis": diagnosis, "team": team}
-        return cls(**{**known(cls, data), **lines, **nouns, **_mappings(data, *_ORDERED)})
+    def from_json(cls, data: object) -> Self:
+        """The inverse of `to_json`. Raises ValueError for any other shape."""
+        return converted(cls, _with_mappings(data))
 
     def summary(self) -> dict[str, Any]:
         """What the task returns as XCom: plain values for the tasks that come after."""
@@ -102,17 +96,23 @@ def _pairs(mapping: Mapping[str, Any]) -> list[list[Any]]:
     return [[key, value] for key, value in mapping.items()]
 
 
-def _mappings(data: Mapping[str, Any], *names: str) -> dict[str, dict[str, Any]]:
-    """What `_pairs` made, as mappings again; objects, which older releases stored, have their phases put in order."""
+def _with_mappings(data: object) -> object:
+    """What was stored, with what `_pairs` made as mappings again. Of objects, as older releases stored,
+    the phases are put in order; what has another shape is left to who reads it."""
+    if not isinstance(data, Mapping):
+        return data
+    team = data.get("team")
+    if isinstance(team, Mapping):
+        data = {**data, "team": {**team, "failed": _mapping(team.get("failed") or {})}}
+    return {**data, **{name: _mapping(data.get(name) or {}) for name in _ORDERED}}
+
+
+def _mapping(stored: object) -> object:
     order = {str(phase): number for number, phase in enumerate(Phase)}
-    found = {}
-    for name in names:
-        stored = data.get(name) or {}
-        by_phase = (
-            sorted(stored.items(), key=lambda pair: order.get(pair[0], 0)) if isinstance(stored, Mapping) else stored
-        )
-        found[name] = dict(by_phase)
-    return found
+    if isinstance(stored, Mapping):
+        return dict(sorted(stored.items(), key=lambda pair: order.get(pair[0], 0)))
+    pairs = isinstance(stored, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in stored)
+    return {str(key): value for key, value in stored} if pairs and isinstance(stored, list) else stored
 
 
 def failure_text(outcome: Outcome) -> str:
@@ -120,7 +120,7 @@ def failure_text(outcome: Outcome) -> str:
     end = f"driver {outcome.driver} {outcome.state}"
     code = f" (exit code {outcome.exit_code})" if outcome.exit_code is not None else ""
     if outcome.diagnosis is not None:
-        lines = [f"{end}{code}", *diagnoses.summary_lines(outcome.diagnosis)]
+        lines = [f"{end}{code}", *diagnoses.summary_lines(outcome.diagnosis, (*outcome.log_tail, *outcome.traceback))]
     else:
         lines = [f"{end}: {outcome.message}{code}"]
     if outcome.traceback and "\n".join(outcome.traceback) not in "\n".join(outcome.log_tail):
@@ -129,3 +129,19 @@ def failure_text(outcome: Outcome) -> str:
     if outcome.log_tail:
         lines += ["The driver's last lines:", *outcome.log_tail]
     return "\n".join(lines)
+
+
+def failed(outcome: Outcome) -> errors.RunFailed:
+    """The exception of a run that did not succeed, with all that is known of it."""
+    found = outcome.diagnosis
+    return errors.RunFailed(
+        failure_text(outcome),
+        category=found.category if found else str(outcome.state),
+        exit_code=outcome.exit_code,
+        fault=str(found.fault) if found else "",
+        summary=found.summary if found else outcome.message,
+        advice=found.advice if found else "",
+        driver=outcome.driver,
+        application_id=outcome.application_id,
+        log_tail=outcome.log_tail,
+    )

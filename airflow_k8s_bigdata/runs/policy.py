@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Self
 
 from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.objects import durations
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.stored import known
 
@@ -48,11 +49,11 @@ class OnWorkerStop(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunPolicy:
-    """How a run is treated.
+    """How a run is treated. A duration is a number of seconds or a timedelta.
 
     :param cleanup: see `Cleanup`; "keep_failed" by default: evidence stays, success leaves nothing.
     :param deadlines: how long the run may stay in each phase.
-    :param drain_seconds: how long the end of the run may wait for the last log lines.
+    :param drain_seconds: how long the end of the run may wait for the last log lines; a timedelta becomes seconds.
     :param tail_lines: how many of the driver's last log lines a failure repeats.
     :param ttl: how long a kept driver stays, from the end of the run, before `SparkCleanupOperator` or
         `k8s-bigdata clean` may delete it; None: until they are told an age.
@@ -68,18 +69,27 @@ class RunPolicy:
     on_worker_stop: OnWorkerStop = OnWorkerStop.LEAVE
     remakes: int = 3
 
+    def __post_init__(self) -> None:
+        """Turn seconds into a timedelta, and the one field that is seconds into them."""
+        object.__setattr__(self, "ttl", durations.of(self.ttl))
+        if isinstance(self.drain_seconds, timedelta):
+            object.__setattr__(self, "drain_seconds", self.drain_seconds.total_seconds())
+
     def checked(self) -> Self:
         """The same policy, its values validated. Raises SpecError."""
-        if self.cleanup not in set(Cleanup):
-            raise errors.SpecError("policy.cleanup", f"must be one of {', '.join(Cleanup)}", self.cleanup)
-        if self.on_worker_stop not in set(OnWorkerStop):
-            raise errors.SpecError(
-                "policy.on_worker_stop", f"must be one of {', '.join(OnWorkerStop)}", self.on_worker_stop
-            )
-        if self.ttl is not None and self.ttl < timedelta():
-            raise errors.SpecError("policy.ttl", "must not be negative", str(self.ttl))
-        if self.remakes < 0:
-            raise errors.SpecError("policy.remakes", "must not be negative", self.remakes)
+        _check_word("policy.cleanup", self.cleanup, Cleanup)
+        _check_word("policy.on_worker_stop", self.on_worker_stop, OnWorkerStop)
+        if not isinstance(self.deadlines, Deadlines):
+            raise errors.SpecError("policy.deadlines", "must be Deadlines(...)", type(self.deadlines).__name__)
+        self.deadlines.checked("policy.deadlines")
+        durations.checked(self.drain_seconds, "policy.drain_seconds")
+        if self.ttl is not None:
+            durations.checked(self.ttl, "policy.ttl")
+        for name, count in (("policy.tail_lines", self.tail_lines), ("policy.remakes", self.remakes)):
+            if isinstance(count, bool) or not isinstance(count, int):
+                raise errors.SpecError(name, "must be a whole number", count)
+            if count < 0:
+                raise errors.SpecError(name, "must not be negative", count)
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -96,7 +106,17 @@ class RunPolicy:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`; what an older release did not write has its default."""
+        """The inverse of `to_json`; what an older release did not write has its default.
+
+        :raises ValueError: for any other shape.
+        """
+        try:
+            return cls._read(data)
+        except (AttributeError, TypeError, OverflowError) as error:
+            raise ValueError(f"not a stored RunPolicy: {error}") from error
+
+    @classmethod
+    def _read(cls, data: Mapping[str, Any]) -> Self:
         ttl = data.get("ttl")
         nouns = {
             "cleanup": Cleanup(data.get("cleanup", Cleanup.KEEP_FAILED)),
@@ -105,3 +125,8 @@ class RunPolicy:
             "on_worker_stop": OnWorkerStop(data.get("on_worker_stop", OnWorkerStop.LEAVE)),
         }
         return cls(**{**known(cls, data), **nouns})
+
+
+def _check_word(field: str, given: object, words: type[enum.StrEnum]) -> None:
+    if given not in [*words]:
+        raise errors.SpecError(field, f"must be one of {', '.join(words)}", given)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -33,10 +32,6 @@ SHORTEST_TRUST, LONGEST_TRUST = 60.0, 1800.0
 POLL_SECONDS = (5.0, 60.0)
 """The first and the longest pause between two looks at a quota; each is drawn at random up to that."""
 
-_REFUSED = re.compile(
-    r"exceeded quota: (?P<name>[^,\s]+), requested: (?P<asked>\S+), used: (?P<used>\S+), limited: (?P<hard>\S+)"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -51,7 +46,7 @@ class Waiting:
 
     def say(self, refusal: errors.QuotaExceeded, sink: Sink) -> Waiting:
         """Tell the sink what is waited for, unless that is what it was told last."""
-        found = _REFUSED.search(refusal.message)
+        found = room.REFUSED.search(refusal.message)
         what = found[0] if found else refusal.message
         if what != self.told:
             since = f"{self.since:%H:%M:%S}Z"
@@ -94,7 +89,10 @@ async def through(
     now: Callable[[], datetime],
     sleep: Sleep = asyncio.sleep,
 ) -> T:
-    """What `create` returns, tried again for as long as a quota refuses. Raises QuotaExceeded after the limit."""
+    """What `create` returns, tried again for as long as a quota refuses.
+
+    Raises QuotaExceeded after the limit, and at once if the whole quota is too small.
+    """
     import tenacity
 
     waiting: Waiting | None = None
@@ -107,7 +105,7 @@ async def through(
         waiting.give_up_after(limit, refusal, now())
 
     async for attempt in tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception_type(errors.QuotaExceeded),
+        retry=tenacity.retry_if_exception(worth_waiting),
         wait=tenacity.wait_random_exponential(multiplier=2, max=LONGEST_PAUSE),
         after=refused,
         sleep=sleep,
@@ -118,9 +116,14 @@ async def through(
     raise AssertionError("AsyncRetrying returns or raises")
 
 
+def worth_waiting(error: BaseException) -> bool:
+    """Whether it is a quota's refusal that other runs' ends may lift: it is not when the whole quota is too small."""
+    return isinstance(error, errors.QuotaExceeded) and not room.too_small(error.message)
+
+
 def wanted(refusal: errors.QuotaExceeded) -> tuple[str, dict[str, str]] | None:
     """The quota's name and what was asked of it, from the API's words; None when they can't be read."""
-    found = _REFUSED.search(refusal.message)
+    found = room.REFUSED.search(refusal.message)
     if found is None:
         return None
     pairs = (item.partition("=") for item in found["asked"].split(","))

@@ -16,6 +16,7 @@ import msgspec
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects.identity import PREFIX, Identity
+from airflow_k8s_bigdata.objects.stored import converted
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 
@@ -53,8 +54,8 @@ def noted_on(driver: Object) -> Mapping[str, Any] | None:
     """What `annotate` wrote; None when nothing, or nothing that can be read."""
     text = (driver["metadata"].get("annotations") or {}).get(OUTCOME)
     try:
-        noted = msgspec.json.decode(text) if text else None
-    except msgspec.DecodeError:
+        noted = msgspec.json.decode(text) if isinstance(text, str) else None
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None
     return noted if isinstance(noted, dict) else None
 
@@ -93,9 +94,9 @@ class Record:
         return {"handle": self.handle.to_json(), "outcome": self.outcome.to_json()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(Handle.from_json(data["handle"]), Outcome.from_json(data["outcome"]))
+    def from_json(cls, data: object) -> Self:
+        """The inverse of `to_json`. Raises ValueError for any other shape."""
+        return converted(cls, data)
 
 
 def _stamp(moment: datetime) -> str:

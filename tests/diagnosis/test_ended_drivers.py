@@ -17,8 +17,11 @@ from made_pods import (
 )
 from recorded import make_event
 
+from airflow_k8s_bigdata.cli import logs as cli_logs
 from airflow_k8s_bigdata.objects.snapshot import Object
+from airflow_k8s_bigdata.runs import collecting
 from airflow_k8s_bigdata.workloads.base import Phase, Verdict
+from airflow_k8s_bigdata.workloads.spark import judging
 from airflow_k8s_bigdata.workloads.spark.judging import judge
 
 ROLE = "system:serviceaccount:spark:default"
@@ -154,6 +157,38 @@ def test_an_exit_code_0_after_a_kill_is_no_success() -> None:
     killing = make_event(pod, type="Normal", reason="Killing", message="Stopping container spark-kubernetes-driver")
     verdict = verdict_of(pod, events=[killing])
     assert (verdict.phase, _category(verdict), verdict.exit_code) == (Phase.FAILED, "driver-deleted", 0)
+
+
+LIMITED = {"spec__activeDeadlineSeconds": 60, "status__startTime": after(1), "status__reason": "DeadlineExceeded"}
+
+
+def test_an_exit_code_0_at_the_pod_s_deadline_is_no_success() -> None:
+    verdict = verdict_of(driver(ended(0, at=61), **LIMITED))
+    assert (verdict.phase, _category(verdict), verdict.exit_code) == (Phase.FAILED, "deadline-exceeded", 0)
+    assert verdict_of(driver(ended(0, at=60), **LIMITED)).phase is Phase.SUCCEEDED
+
+
+def test_a_disruption_after_the_end_changes_nothing() -> None:
+    late = [{**disrupted("EvictionByEvictionAPI")[1], "lastTransitionTime": after(90)}]
+    verdict = verdict_of(
+        driver(ended(1, at=60), status__conditions=late), log=["java.lang.IllegalStateException: boom"]
+    )
+    assert _category(verdict) == "app-raised"
+
+
+def test_a_pod_that_the_taint_of_a_silent_node_evicts_was_lost_with_it() -> None:
+    silent = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+    conditions = [*disrupted("DeletionByTaintManager"), silent]
+    assert _category(verdict_of(driver(ended(143), status__conditions=conditions))) == "node-lost"
+
+
+def test_a_container_that_could_not_be_started_names_the_architecture() -> None:
+    pod = driver(ended(128, "StartError", message="exec /opt/entrypoint.sh: exec format error"))
+    assert _category(verdict_of(pod)) == "image-architecture-mismatch"
+
+
+def test_both_commands_find_the_driver_in_the_same_container() -> None:
+    assert collecting.driver_container is cli_logs.driver_container is judging.driver_container
 
 
 def test_a_sidecar_s_end_does_not_spoil_a_success() -> None:

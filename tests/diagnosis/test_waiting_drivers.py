@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from made_pods import driver, ended, executor, queued, running, unbound, verdict_of, waiting, warning
+from made_pods import driver, ended, executor, queued, running, time_after, unbound, verdict_of, waiting, warning
 
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
+from airflow_k8s_bigdata.objects.snapshot import Object
 from airflow_k8s_bigdata.workloads.base import Phase, Verdict
 
 MINUTE = timedelta(minutes=1)
@@ -25,6 +26,7 @@ QUEUED = {
     ),
     "claim-missing": queued("Unschedulable", 'persistentvolumeclaim "data" not found'),
 }
+SKIPPED = queued("SchedulingSkipped", "the pod group has no quota yet")
 
 
 @pytest.mark.parametrize("category", QUEUED)
@@ -104,7 +106,77 @@ def test_a_hopeless_start_fails_after_its_grace(category: str) -> None:
 
 @pytest.mark.parametrize("category", [word for word in STARTING if word.startswith("image-n")])
 def test_a_wrong_image_fails_in_less_than_30_seconds(category: str) -> None:
-    assert STARTING[category][1] < 30
+    verdict = verdict_of(driver(STARTING[category][0]), seconds=29)
+    assert (verdict.phase, _category(verdict)) == (Phase.FAILED, category)
+
+
+IMAGE = "registry.acme.example/" + "data-platform/" * 12 + "orders:1"
+PULL = f'failed to pull and unpack image "{IMAGE}": failed to resolve reference "{IMAGE}": '
+FORBIDDEN = "unexpected status from HEAD request to https://registry.acme.example/v2/manifests/1: 403 Forbidden"
+
+
+def _pull_events(pod: Object, reason: str = FORBIDDEN, *, tries: int = 3) -> list[Object]:
+    """What the kubelet says of so many tries: the same three events, counted up."""
+    failed = warning(pod, "Failed", f'Failed to pull image "{IMAGE}": {PULL}{reason}', first=2, last=2 + 20 * tries)
+    error = warning(pod, "Failed", "Error: ErrImagePull", first=3, last=3 + 20 * tries)
+    back_off = warning(pod, "BackOff", f'Back-off pulling image "{IMAGE}"', first=5, last=1 + 20 * tries)
+    for number, event in enumerate((failed, error, back_off)):
+        event["metadata"] = {**event["metadata"], "uid": f"pull-{number}", "name": f"pull-{number}"}
+    return [failed, error, {**back_off, "type": "Normal"}]
+
+
+STATES = {
+    "trying": waiting("ErrImagePull", f"rpc error: code = Unknown desc = {PULL}{FORBIDDEN}"),
+    "backing off": waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}": ErrImagePull: {PULL}{FORBIDDEN}'),
+    "backing off, before 1.32": waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}"'),
+    "between": waiting("ContainerCreating"),
+    "without a word": {},
+}
+
+
+@pytest.mark.parametrize("tries", [1, 2, 5])
+@pytest.mark.parametrize("state", STATES)
+def test_an_image_that_can_not_be_pulled_is_one_trouble_at_every_try(state: str, tries: int) -> None:
+    pod = driver(STATES[state])
+    verdict = verdict_of(pod, events=_pull_events(pod, tries=tries), seconds=15)
+    assert (verdict.phase, _category(verdict)) == (Phase.STARTING, "image-pull-denied")
+    assert verdict.message.endswith("403 Forbidden (since 16:54:06Z)")
+    assert verdict.deadline == time_after(22)
+
+
+def test_a_pod_that_has_lost_its_container_statuses_between_two_tries_still_waits_for_its_image() -> None:
+    pod = driver(None)
+    assert _category(verdict_of(pod, events=_pull_events(pod), seconds=15)) == "image-pull-denied"
+
+
+def test_an_image_that_came_at_last_is_no_trouble() -> None:
+    pod = driver(waiting("ContainerCreating"))
+    pulled = {**warning(pod, "Pulled", "Successfully pulled image", first=70, last=70), "type": "Normal"}
+    pulled["metadata"] = {**pulled["metadata"], "uid": "pulled"}
+    assert verdict_of(pod, events=[*_pull_events(pod), pulled], seconds=71).diagnosis is None
+
+
+def test_the_port_of_a_try_makes_no_new_message() -> None:
+    text = "dial tcp: lookup r.example on 10.96.0.10:53: read udp 10.244.0.3:{}->10.96.0.10:53: i/o timeout"
+    one, two = (verdict_of(driver(waiting("ErrImagePull", text.format(port))), seconds=5) for port in (43678, 51234))
+    assert one.message == two.message
+
+
+def test_an_init_container_that_takes_long_is_no_trouble() -> None:
+    pod = driver(
+        waiting("PodInitializing"),
+        spec__initContainers=[{"name": "before"}],
+        status__initContainerStatuses=[{"name": "before", "state": running()}],
+    )
+    verdict = verdict_of(pod, seconds=600)
+    assert (verdict.phase, verdict.diagnosis) == (Phase.STARTING, None)
+
+
+def test_an_image_of_another_architecture_is_named_before_it_has_run() -> None:
+    state = waiting(
+        "RunContainerError", 'failed to create containerd task: exec "/opt/entrypoint.sh": exec format error'
+    )
+    assert _category(verdict_of(driver(state), seconds=150)) == "image-architecture-mismatch"
 
 
 @pytest.mark.parametrize("text", [LIMITED, "503 Service Unavailable", "dial tcp: lookup r.example: no such host", ""])
@@ -198,6 +270,26 @@ CREATION = {
 def test_executors_that_the_driver_may_not_create_are_explained_by_its_log(category: str) -> None:
     verdict = verdict_of(driver(running()), log=[CREATION[category]])
     assert (verdict.phase, _category(verdict)) == (Phase.RUNNING, category)
+
+
+def test_a_queue_that_skips_a_pod_is_waited_for() -> None:
+    assert _category(verdict_of(SKIPPED, seconds=5)) == "queue-waiting"
+
+
+def test_an_old_warning_about_resources_does_not_stay() -> None:
+    line = "26/11/23 16:54:33 WARN TaskSchedulerImpl: Initial job has not accepted any resources; check your cluster UI"
+    log = [line, *(f"26/11/23 16:54:4{second} INFO DAGScheduler: line" for second in range(6))]
+    assert verdict_of(driver(running()), executor(1, running()), log=log).diagnosis is None
+
+
+def test_a_driver_in_phase_unknown_is_on_a_silent_node() -> None:
+    assert _category(verdict_of(driver(running(), status__phase="Unknown"))) == "node-lost"
+
+
+def test_a_jvm_that_hangs_at_its_limit_for_running_is_called_that() -> None:
+    gone = [executor(1, ended(0, at=30))]
+    verdict = verdict_of(driver(running()), gone=gone, log=[STOPPED], deadlines=Deadlines(running=MINUTE))
+    assert (verdict.phase, _category(verdict)) == (Phase.FAILED, "driver-hangs")
 
 
 def test_executors_that_run_unused_are_reported() -> None:

@@ -192,3 +192,15 @@ async def test_without_the_right_to_list_it_ends_with_the_apis_own_words(server:
     server.faults = [Refuse(403, 'pods is forbidden: User "me" cannot list', times=10**6)]
     with pytest.raises(errors.Forbidden, match="cannot list"):
         await follow(api, Said())
+
+
+async def test_without_the_right_to_watch_one_warning_says_so(server: PodServer, api: Api) -> None:
+    server.faults = [Refuse(403, "cannot watch", times=10**6, watch=True)]
+    server.put(pod(RUN))
+    said = Said()
+    running = asyncio.create_task(follow(api, said))
+    await said.until("pods can't be watched")
+    await server.until(lambda: server.requests["GET pods"] > 60)
+    server.put(pod(RUN, exit_code=0))
+    assert (await running).state is State.SUCCEEDED
+    assert len([note for note in said.notes if "can't be watched" in note]) == 1

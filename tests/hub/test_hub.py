@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from dataclasses import replace
 
 import pytest
 
 from airflow_k8s_bigdata import errors
+from airflow_k8s_bigdata.kube.api import TRIES
 from airflow_k8s_bigdata.kube.watching import Patience
 from airflow_k8s_bigdata.runs.hub import Hub
-from tests.hub.clusters import Onlooker, pod
+from tests.hub.clusters import Onlooker, pod, target
 from tests.kube.podserver import PodServer, Refuse, instant, serving
 
 SHORT = Patience(stream=60, silence=60, retry=(0.001, 0.002), interval=0.001, lists=3, page=3)
@@ -210,11 +212,16 @@ async def test_without_the_right_to_watch_it_lists_and_says_so_once(server: PodS
     server.put(pod("a"))
     server.faults = [Refuse(403, 'cannot watch resource "pods"', times=10**6, watch=True)]
     looking = Onlooker(hub, "a")
+    told: list[errors.ClusterError | None] = []
+    wake, subscription = looking.subscription.wake, looking.subscription
+    subscription.wake = lambda: (told.append(subscription.degraded), wake())[1]
     await looking.until(looking.begun)
+    await server.until(lambda: server.requests["GET pods watch"] > 3)
     server.put(pod("a", exit_code=0))
-    await looking.until(lambda: looking.ended() and looking.subscription.degraded is not None)
-    assert isinstance(looking.subscription.degraded, errors.Forbidden)
-    await hub.leave(looking.subscription)
+    await looking.until(looking.ended)
+    assert isinstance(subscription.degraded, errors.Forbidden)
+    assert len({id(error) for error in told if error is not None}) == 1
+    await hub.leave(subscription)
 
 
 async def test_the_watch_is_tried_again_after_some_lists(server: PodServer, hub: Hub) -> None:
@@ -227,7 +234,7 @@ async def test_the_watch_is_tried_again_after_some_lists(server: PodServer, hub:
     await hub.leave(looking.subscription)
 
 
-@pytest.mark.parametrize(("status", "kind"), [(403, errors.Forbidden), (400, errors.Invalid)])
+@pytest.mark.parametrize(("status", "kind"), [(403, errors.Forbidden), (400, errors.Invalid), (404, errors.NotFound)])
 async def test_a_first_list_that_is_refused_is_told_to_all_who_wait(
     server: PodServer, hub: Hub, status: int, kind: type[errors.ClusterError]
 ) -> None:
@@ -254,6 +261,9 @@ async def test_an_expired_token_is_renewed_without_a_word(server: PodServer) -> 
     async with serving(server, tokens=["one", "two"]) as api:
         hub = Hub(api, patience=SHORT, sleep=instant)
         looking = Onlooker(hub, "a")
+        told: list[errors.ClusterError | None] = []
+        wake, subscription = looking.subscription.wake, looking.subscription
+        subscription.wake = lambda: (told.append(subscription.trouble), wake())[1]
         await looking.until(looking.begun)
         await wait_for_watch(server)
         server.token = "two"
@@ -261,5 +271,120 @@ async def test_an_expired_token_is_renewed_without_a_word(server: PodServer) -> 
         server.forget()
         server.cut()
         await looking.until(looking.ended)
-        assert looking.subscription.trouble is None
-        await hub.leave(looking.subscription)
+        assert set(told) == {None}
+        await hub.leave(subscription)
+
+
+WHOSE: ContextVar[str] = ContextVar("whose", default="nobody")
+
+
+async def test_the_watch_has_nothing_of_the_task_that_came_first(server: PodServer, hub: Hub) -> None:
+    seen: list[str] = []
+    server.put(pod("a"))
+    WHOSE.set("the first one")
+    looking = Onlooker(hub, "a")
+    wake, subscription = looking.subscription.wake, looking.subscription
+    subscription.wake = lambda: (seen.append(WHOSE.get()), wake())[1]
+    await looking.until(looking.begun)
+    await wait_for_watch(server)
+    late = hub.join(target("nobody"), lambda: seen.append(WHOSE.get()))
+    await server.until(lambda: server.requests["GET pods"] == 2)
+    server.put(pod("a", exit_code=0))
+    await looking.until(looking.ended)
+    assert set(seen) == {"nobody"}
+    for each in (late, subscription):
+        await hub.leave(each)
+
+
+async def test_who_joins_after_a_first_list_that_was_refused_is_served(server: PodServer, hub: Hub) -> None:
+    server.put(pod("a"))
+    server.faults = [Refuse(403, "not yet")]
+    refused = Onlooker(hub, "a")
+    with pytest.raises(errors.Forbidden):
+        await refused.until(refused.begun)
+    looking = Onlooker(hub, "a")
+    await looking.until(looking.begun)
+    assert looking.snapshot.driver is not None
+    await hub.leave(refused.subscription)
+    server.put(pod("a", exit_code=0))
+    await looking.until(looking.ended)
+    await hub.leave(looking.subscription)
+
+
+@pytest.mark.parametrize("status", [500, 429, 401])
+async def test_a_late_joiners_question_is_asked_until_it_is_answered(
+    server: PodServer, hub: Hub, onlooker: Onlooker, status: int
+) -> None:
+    server.put(pod("b"), quiet=True)
+    server.faults = [Refuse(status, "not now", times=2 * TRIES, watch=False)]
+    if status == 429:
+        server.faults = [Refuse(429, "not now", times=60, watch=False, headers={"Retry-After": "20"})]
+    looking = Onlooker(hub, "b")
+    await looking.until(looking.begun)
+    assert looking.snapshot.driver is not None
+    await hub.leave(looking.subscription)
+
+
+@pytest.mark.parametrize("status", [403, 400])
+async def test_a_late_joiners_question_that_is_refused_ends_its_following(
+    server: PodServer, hub: Hub, onlooker: Onlooker, status: int
+) -> None:
+    server.faults = [Refuse(status, "no", times=10**6, watch=False)]
+    looking = Onlooker(hub, "b")
+    with pytest.raises(errors.ClusterError, match="no"):
+        await looking.until(looking.begun)
+    await hub.leave(looking.subscription)
+
+
+async def test_a_late_joiner_hears_of_trouble_at_once(server: PodServer, hub: Hub, onlooker: Onlooker) -> None:
+    server.faults = [Refuse(500, "etcd is away", times=10**6, watch=True)]
+    server.cut()
+    await onlooker.until(lambda: onlooker.subscription.trouble is not None)
+    late = Onlooker(hub, "a")
+    assert late.subscription.trouble is not None
+    assert late.begun()
+    await hub.leave(late.subscription)
+
+
+async def test_a_late_joiner_hears_at_once_that_pods_are_listed_only(server: PodServer, hub: Hub) -> None:
+    server.put(pod("a"))
+    server.faults = [Refuse(403, "cannot watch", times=10**6, watch=True)]
+    first = Onlooker(hub, "a")
+    await first.until(lambda: first.subscription.degraded is not None)
+    late = Onlooker(hub, "a")
+    assert late.subscription.degraded is first.subscription.degraded
+    for each in (first, late):
+        await hub.leave(each.subscription)
+
+
+async def test_a_list_that_is_older_than_what_was_seen_deletes_nothing(server: PodServer, onlooker: Onlooker) -> None:
+    before = server.version
+    server.put(pod("a", 1))
+    await onlooker.until(lambda: bool(onlooker.snapshot.executors))
+    server.remove("a-exec-1", quiet=True)
+    latest, server.version, server.oldest = server.version, before, 10**6
+    lists = server.requests["GET pods"]
+    server.cut()
+    await server.until(lambda: server.requests["GET pods"] > lists + 1)
+    onlooker.look()
+    assert set(onlooker.snapshot.executors) == {"uid-a-1"}
+    server.version = latest
+    await onlooker.until(lambda: not onlooker.snapshot.executors)
+
+
+async def test_who_leaves_twice_ends_nobody_elses_watch(server: PodServer, hub: Hub, onlooker: Onlooker) -> None:
+    other = Onlooker(hub, "a")
+    await hub.leave(other.subscription)
+    await hub.leave(other.subscription)
+    server.put(pod("a", exit_code=0))
+    await onlooker.until(onlooker.ended)
+
+
+async def test_who_has_left_is_told_nothing(server: PodServer, hub: Hub, onlooker: Onlooker) -> None:
+    other = Onlooker(hub, "a")
+    other.look()
+    await hub.leave(other.subscription)
+    server.put(pod("a", 1))
+    await onlooker.until(lambda: bool(onlooker.snapshot.executors))
+    other.look()
+    assert other.changes == []

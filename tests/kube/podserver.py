@@ -60,7 +60,8 @@ class Stored:
 class PodServer:
     """The objects of one namespace. `requests` counts by method, plural and whether it is a watch.
 
-    `resumed_from` is the resource version that the last watch asked for. `graceful`: a deleted pod is told to go
+    `resumed_from` is the resource version that the last watch asked for, `query` all
+    that the last request did. `graceful`: a deleted pod is told to go
     and stays until `remove`. `clock` gives what objects are stamped with. `meanwhile` is called before each request is
     answered, with its method and path. `asked` has each DELETE and PATCH with the uid that it was to hit.
     """
@@ -70,6 +71,7 @@ class PodServer:
         self.faults: list[Refuse] = []
         self.oldest = 0
         self.resumed_from = 0
+        self.query: dict[str, str] = {}
         self.silent = False
         self.hangs_up = False
         self.token: str | None = None
@@ -172,6 +174,7 @@ class PodServer:
         """Serve one request for a collection or an object."""
         plural, watch = request.match_info["plural"], "watch" in request.query
         self.requests[f"{request.method} {plural}{' watch' if watch else ''}"] += 1
+        self.query = dict(request.query)
         self._move()
         self.meanwhile(request.method, request.path)
         if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":

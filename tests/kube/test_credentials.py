@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 from aiohttp.test_utils import TestServer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.hooks.kube import Cluster
@@ -174,3 +182,62 @@ async def test_a_token_that_stays_refused_is_told(
         with pytest.raises(errors.Unauthorized):
             await list_pods(api)
     assert server.requests["GET pods"] == 3
+
+
+async def test_a_token_that_is_about_to_expire_is_renewed_before_it_is_used(server: PodServer, url: str) -> None:
+    loads: list[plain.Credentials] = []
+
+    async def access() -> plain.Credentials:
+        loads.append(plain.Credentials(url, verify_ssl=False, token=str(server.token)))
+        return loads[-1]
+
+    async with Api(access, sleep=instant) as api:
+        await list_pods(api)
+        loads[0].expires, loads[0].clock = api.now(), lambda: time.monotonic() + 3600
+        server.token = "two"
+        await asyncio.gather(list_pods(api), list_pods(api))
+    assert len(loads) == 2
+    assert server.requests["GET pods"] == 3
+
+
+def client_certificate(whose: str) -> tuple[bytes, bytes]:
+    """A new self-signed certificate, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, whose)])
+    now = datetime.now(UTC)
+    building = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    building = building.serial_number(x509.random_serial_number())
+    building = building.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+    pem, plain_key = serialization.Encoding.PEM, serialization.NoEncryption()
+    made = building.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain_key)
+    return made.sign(key, hashes.SHA256()).public_bytes(pem), private
+
+
+async def test_a_client_certificate_that_was_renewed_is_shown_to_the_server(tmp_path: Path) -> None:
+    pairs = [client_certificate("one"), client_certificate("two")]
+    shown: list[bytes] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        shown.append(request.transport.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        return web.json_response({"metadata": {}, "items": []}, status=401 if len(shown) == 2 else 200)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    context = certificates(tmp_path).server_context()
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(cadata="".join(certificate.decode() for certificate, _ in pairs))
+    listening = TestServer(app, scheme="https")
+    await listening.start_server(ssl=context, shutdown_timeout=0)
+    loads = iter(pairs)
+
+    async def access() -> plain.Credentials:
+        certificate, key = next(loads)
+        return plain.Credentials(str(listening.make_url("")), verify_ssl=False, cert_data=certificate, key_data=key)
+
+    async with Api(access, sleep=instant) as api:
+        await list_pods(api)
+        await list_pods(api)
+    assert [ssl.PEM_cert_to_DER_cert(pairs[number][0].decode()) for number in (0, 0, 1)] == shown
+    await listening.close()

@@ -7,11 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
+from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import watching
 from airflow_k8s_bigdata.kube.api import Api
-from airflow_k8s_bigdata.kube.watching import Changed, Listed, Patience, Recovered, Troubled
+from airflow_k8s_bigdata.kube.watching import Changed, Degraded, Listed, Patience, Recovered, Troubled
 from tests.kube.podserver import LONG, NAMESPACE, PodServer, Refuse, serving
 
 PATIENCE = Patience(page=3, retry=(0.5, 8.0))
@@ -163,3 +165,96 @@ async def test_a_single_failure_is_nobodys_business(server: PodServer, updates: 
     await server.until(lambda: server.watches > 0)
     server.put(pod("new"))
     assert isinstance(await following, Changed)
+
+
+async def test_a_watch_asks_for_bookmarks_and_for_its_own_end(server: PodServer, updates: Any) -> None:
+    await anext(updates)
+    looking = asyncio.create_task(all_of(updates))
+    await server.until(lambda: server.watches > 0)
+    assert server.query["allowWatchBookmarks"] == "true"
+    assert 0.9 * PATIENCE.stream <= int(server.query["timeoutSeconds"]) <= 1.1 * PATIENCE.stream
+    await stopped(looking)
+
+
+async def test_a_stream_ends_here_too_when_the_server_does_not_end_it(
+    server: PodServer, api: Api, updates: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[aiohttp.ClientTimeout] = []
+    stream = api.stream
+
+    def recorded(*args: Any, timeout: aiohttp.ClientTimeout, **named: Any) -> Any:
+        limits.append(timeout)
+        return stream(*args, timeout=timeout, **named)
+
+    monkeypatch.setattr(api, "stream", recorded)
+    await anext(updates)
+    looking = asyncio.create_task(all_of(updates))
+    await server.until(lambda: server.watches > 0)
+    assert limits[0].sock_read == PATIENCE.silence
+    assert limits[0].total == pytest.approx(int(server.query["timeoutSeconds"]) + PATIENCE.silence, abs=1)
+    await stopped(looking)
+
+
+async def test_a_watch_alone_that_is_refused_renews_the_credentials(server: PodServer, pauses: Pauses) -> None:
+    server.token = "one"
+    async with serving(server, tokens=["one", "two"]) as api:
+        updates = watching.keep(api, "Pod", NAMESPACE, patience=PATIENCE, sleep=pauses)
+        async with contextlib.aclosing(updates):
+            await anext(updates)
+            server.token = "two"
+            following = asyncio.create_task(anext(updates))
+            await server.until(lambda: server.watches > 0)
+            server.put(pod("new"))
+            assert isinstance(await following, Changed)
+    assert server.requests["GET pods"] == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_a_first_list_that_is_refused_is_not_tried_again(server: PodServer, updates: Any, status: int) -> None:
+    server.faults = [Refuse(status, "no", times=10**6)]
+    with pytest.raises(errors.ClusterError, match="no"):
+        await anext(updates)
+    assert server.requests["GET pods"] == 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_later_list_that_is_refused_is_tried_again(server: PodServer, updates: Any, status: int) -> None:
+    await anext(updates)
+    server.forget()
+    server.oldest += 1
+    server.faults = [Refuse(status, "no", times=3, watch=False)]
+    assert isinstance(await anext(updates), Troubled)
+    server.oldest = 0
+    assert isinstance(await anext(updates), Listed)
+
+
+async def test_a_watch_that_may_not_be_opened_is_told_once_however_often_it_is_tried(
+    server: PodServer, updates: Any, pauses: Pauses
+) -> None:
+    server.faults = [Refuse(403, "cannot watch", times=10**6, watch=True)]
+    seen = [type(await anext(updates)) for _ in range(4 * PATIENCE.lists)]
+    assert seen.count(Degraded) == 1
+    assert seen.count(Troubled) == 0
+    assert server.requests["GET pods watch"] == 4
+    assert min(pauses.seconds) >= 0.8 * PATIENCE.interval
+
+
+async def test_a_history_that_is_gone_again_and_again_is_not_hammered(
+    server: PodServer, updates: Any, pauses: Pauses
+) -> None:
+    server.oldest = 10**6
+    for _ in range(5):
+        assert isinstance(await anext(updates), Listed)
+    assert pauses.seconds == [1.0] * 4
+
+
+async def test_trouble_is_told_at_the_second_failure_and_once(server: PodServer, updates: Any, pauses: Pauses) -> None:
+    await anext(updates)
+    server.faults = [Refuse(500, "no", times=3, watch=True)]
+    seen = [await anext(updates) for _ in range(1)]
+    following = asyncio.create_task(anext(updates))
+    await server.until(lambda: server.watches > 0)
+    server.put(pod("new"))
+    assert [type(seen[0]), type(await following)] == [Troubled, Recovered]
+    assert len(pauses.seconds) == 3
+    assert server.requests["GET pods"] == 1

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
+import airflow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_k8s_bigdata.objects import logmarks
-from airflow_k8s_bigdata.objects.loglines import Cursor
+from airflow_k8s_bigdata.objects.loglines import Cursor, Record
+from airflow_k8s_bigdata.runs.sinks import LoggerSink
+from airflow_k8s_bigdata.workloads.base import LogSource
 
 STAMP, LATER = "2026-11-23T16:29:56.621761569Z", "2026-11-23T16:29:56.721761569Z"
 DRIVER, OTHER = logmarks.of("uid-1", "driver"), logmarks.of("uid-2", "driver")
@@ -54,3 +60,21 @@ def test_of_lines_in_any_order_the_furthest_of_each_container_counts() -> None:
 def test_what_a_driver_prints_is_not_taken_for_a_mark() -> None:
     mark = logmarks.text(DRIVER, Cursor(STAMP, 1, 0, STAMP))
     assert last_of(json.dumps({"event": line(mark).decode()}).encode() + b"\n", 64) is None
+
+
+def test_a_record_bears_nothing_that_airflow_s_page_shows_without_being_asked() -> None:
+    written: list[dict[str, object]] = []
+    logger = SimpleNamespace(log=lambda *_, **fields: written.append(fields))
+    record = Record(20, "a line", STAMP, 1, cursor=Cursor(STAMP, 1, 0, STAMP))
+    LoggerSink(logger, marked=True).write(LogSource("pod", "uid-1", "driver"), [record])  # type: ignore[arg-type]
+    (fields,) = written
+    assert logmarks.read(fields[logmarks.KEY]) == (DRIVER, record.cursor)
+    assert set(fields) <= shown_when_asked()
+
+
+def shown_when_asked() -> set[str]:
+    """The fields that the installed page takes for a record's source, and leaves out unless "Show Source" is on."""
+    (page,) = (Path(airflow.__file__).parent / "ui" / "dist" / "assets").glob("index-*.js")
+    found = re.search(r"\[[`\"']logger[`\"'],[`\"']chan[`\"'][^\]]*\]", page.read_text())
+    assert found is not None
+    return set(re.findall(r"\w+", found[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.compat import AirflowFailException
 from airflow_k8s_bigdata.objects.categories import CATEGORIES
+from airflow_k8s_bigdata.objects.diagnosis import diagnose
 from airflow_k8s_bigdata.operators import retrying
-from airflow_k8s_bigdata.operators.retrying import BigDataRetryPolicy, failure
+from airflow_k8s_bigdata.operators.retrying import BigDataRetryPolicy, FailedForGood, failure
 from airflow_k8s_bigdata.operators.spark import SparkDriverOperator
+from airflow_k8s_bigdata.runs.outcome import Outcome, State, failed
 from airflow_k8s_bigdata.workloads.spark import SparkApplication
 
 if compat.HAS_RETRY_POLICIES:
@@ -75,6 +78,63 @@ def test_a_word_that_is_no_category_is_refused() -> None:
 def test_a_secret_that_the_api_quotes_is_hidden() -> None:
     quoted = errors.from_status(422, {"message": f'spec.env[0].value: Invalid value: "{SECRET}"'})
     assert SECRET not in str(failure(quoted, retry_on=None, secrets=[SECRET]))
+
+
+# What an exception tells a callback
+
+
+def outcome(**fields: Any) -> Outcome:
+    found = diagnose("driver-oom-killed", f"driver a: OOMKilled; password={SECRET}", ["log: OOMKilled"])
+    parts = {"diagnosis": found, "exit_code": 137, "log_tail": ("one", f"token={SECRET}")} | fields
+    return Outcome(State.FAILED, "load-driver", "spark-1", "killed for memory", **parts)
+
+
+@pytest.mark.parametrize("word", ["driver-oom-killed", "app-raised"])
+def test_a_failed_run_tells_all_that_is_known_whether_it_is_retried_or_not(word: str) -> None:
+    made = failed(outcome(diagnosis=diagnose(word, "driver a: it failed", [])))
+    raised = failure(made, retry_on=None, secrets=[SECRET])
+    assert isinstance(raised, errors.RunFailed)
+    assert isinstance(raised, FailedForGood) is not CATEGORIES[word].retryable
+    assert (raised.category, raised.fault, raised.exit_code) == (word, str(CATEGORIES[word].fault), 137)
+    assert (raised.summary, raised.advice) == ("driver a: it failed", CATEGORIES[word].advice)
+    assert (raised.driver, raised.application_id) == ("load-driver", "spark-1")
+    assert raised.log_tail == ("one", "token=***")
+
+
+def test_a_failed_run_without_a_diagnosis_tells_what_there_is() -> None:
+    raised = failure(failed(outcome(diagnosis=None)), retry_on=None)
+    assert isinstance(raised, errors.RunFailed)
+    assert (raised.category, raised.fault, raised.summary) == ("failed", "", "killed for memory")
+
+
+def test_all_that_an_exception_tells_is_without_secrets() -> None:
+    raised = failure(failed(outcome()), retry_on=None, secrets=[SECRET])
+    assert SECRET not in str(vars(raised)) + str(raised)
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "category"),
+    [(errors.SpecError("image", "must be given"), "author", ""), (FORBIDDEN, "author", "not-permitted")],
+)
+def test_what_fails_for_good_before_there_was_a_driver_is_a_failed_run_too(
+    error: Any, fault: str, category: str
+) -> None:
+    raised = failure(error, retry_on=None)
+    assert isinstance(raised, errors.RunFailed)
+    assert isinstance(raised, AirflowFailException)
+    assert (raised.fault, raised.category, raised.driver, raised.log_tail) == (fault, category, "", ())
+    assert raised.summary
+
+
+def test_an_exception_survives_pickle() -> None:
+    raised = failure(failed(outcome()), retry_on=None)
+    again = pickle.loads(pickle.dumps(raised))
+    assert (type(again), str(again), vars(again)) == (FailedForGood, str(raised), vars(raised))
+
+
+@pytest.mark.parametrize("error", [FORBIDDEN, DOWN], ids=["forbidden", "down"])
+def test_an_error_of_the_api_says_each_sentence_once(error: errors.ClusterError) -> None:
+    assert str(failure(error, retry_on=None)).count(error.message) == 1
 
 
 # The policy

@@ -166,3 +166,13 @@ async def test_a_refusal_that_names_no_quota_is_waited_for_by_the_clock() -> Non
     trigger = QuotaTrigger.of(errors.QuotaExceeded("exceeded quota"), "etl", within=0.01, conn_id="nobody")
     trigger.shortest = 0.02
     assert [event.payload async for event in trigger.run()] == [{}]
+
+
+async def test_a_quota_that_is_too_small_as_a_whole_is_not_waited_for() -> None:
+    words = "exceeded quota: compute, requested: memory=8Gi, used: memory=0, limited: memory=4Gi"
+    never = errors.from_status(403, {"message": f'pods "a" is forbidden: {words}'}, action="create Pod etl/a")
+    assert isinstance(never, errors.QuotaExceeded)
+    namespace = Namespace([never, never])
+    with pytest.raises(errors.QuotaExceeded, match="limited: memory=4Gi"):
+        await namespace.created()
+    assert (namespace.now, namespace.notes) == (START, [])

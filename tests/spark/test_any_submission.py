@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, note, settings
 
 from airflow_k8s_bigdata.errors import SpecError
 from airflow_k8s_bigdata.workloads.spark import SparkApplication, manifests
+from airflow_k8s_bigdata.workloads.spark.submission import TOO_SMALL
 from tests.localkube.api_support import LocalKube, running_localkube
 from tests.spark import spark_oracle as oracle
 from tests.spark.any_submission import AnySubmission, any_submission
@@ -93,6 +94,8 @@ def test_any_command_line_gives_the_objects_of_spark_submit_or_both_refuse(
         oracle.write_files({"files": case.files}, folder)
         words = case.words(folder)
         theirs, mine = submit.run(words), ours(words, submit.version, folder)
+        if isinstance(mine, SpecError) and TOO_SMALL in mine.problem:
+            return  # spark-submit makes a driver that dies of it
         refusal = theirs if isinstance(theirs, str) else refused_by(api, theirs)
         note(f"spark-submit and its API: {refusal or 'accepted'}")
         note(f"here: {mine if isinstance(mine, SpecError) else 'accepted'}")

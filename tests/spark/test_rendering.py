@@ -81,6 +81,14 @@ def test_what_goes_before_the_driver_comes_first() -> None:
     assert kinds == ["PodGroup", "Pod", "Service", "NetworkPolicy", "ConfigMap"]
 
 
+def test_a_template_s_scheduler_is_kept_beside_a_pod_group() -> None:
+    template = {"spec": {"schedulerName": "mine"}}
+    application = dataclasses.replace(PYTHON, driver=Driver(pod_group={"queue": "q"}, pod_template=template))
+    assert only(manifests(application), "Pod")["spec"]["schedulerName"] == "mine"
+    without = dataclasses.replace(PYTHON, driver=Driver(pod_group={"queue": "q"}))
+    assert only(manifests(without), "Pod")["spec"]["schedulerName"] == "volcano"
+
+
 def test_a_gang_needs_no_java_class() -> None:
     application = dataclasses.replace(PYTHON, driver=Driver(pod_group={}), spark_version="3.5.9")
     objects = manifests(application)

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_k8s_bigdata.errors import SpecError
+from airflow_k8s_bigdata.objects import showing
+from airflow_k8s_bigdata.objects.showing import Noun
+from airflow_k8s_bigdata.workloads.spark.keys import DRIVER_MASTER
 from airflow_k8s_bigdata.workloads.spark.nouns import Dependencies, Driver, DynamicAllocation, Executor, Submitter
 
 if TYPE_CHECKING:
@@ -23,8 +26,8 @@ PLACEHOLDERS = {name: f"{{{{{name}}}}}" for name in ("APP_ID", "EXECUTOR_ID", "S
 """Spark's own `{{...}}` words. Given to a template engine as variables, they come out as they went in."""
 
 
-@dataclass(frozen=True, slots=True)
-class SparkApplication:
+@dataclass(frozen=True, slots=True, repr=False)
+class SparkApplication(Noun):
     """A Spark application to run in cluster mode, with everything that `spark-submit` could say about it.
 
     Any text may hold Jinja templates until the task runs; so nothing is checked before `checked`.
@@ -46,13 +49,15 @@ class SparkApplication:
         by their path as named; `checked` reads those that are missing.
     """
 
+    __version__: ClassVar[int] = 1
+
     main: str | None = None
     args: Sequence[str | int | float] = ()
     name: str | None = None
     main_class: str | None = None
     image: str | None = None
     spark_version: str | None = None
-    conf: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    conf: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     driver: Driver = field(default_factory=Driver)
     executor: Executor = field(default_factory=Executor)
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -100,9 +105,10 @@ class SparkApplication:
         from airflow_k8s_bigdata.workloads.spark import versions
 
         if self.spark_version:
-            return self.spark_version
-        image = self.image or self.conf.get("spark.kubernetes.driver.container.image")
-        image = image or self.conf.get("spark.kubernetes.container.image")
+            return str(self.spark_version)
+        conf = self.conf if isinstance(self.conf, Mapping) else {}
+        image = self.image or conf.get("spark.kubernetes.driver.container.image")
+        image = image or conf.get("spark.kubernetes.container.image")
         return versions.version_of_image(str(image) if image else None) or versions.NEWEST
 
     def checked(self, *, cwd: str | None = None) -> Self:
@@ -136,16 +142,22 @@ class SparkApplication:
         return needs.of(self)
 
     def serialize(self) -> dict[str, Any]:
-        """What Airflow shows of it and stores with the DAG: what was set, secrets hidden."""
-        from airflow_k8s_bigdata.workloads.spark import showing
-
+        """What Airflow shows of it, stores with the DAG and hands on as an XCom: what was set, secrets hidden."""
         shown: dict[str, Any] = showing.shown(self)
         return shown
 
+    @staticmethod
+    def deserialize(data: Mapping[str, Any], version: int) -> SparkApplication:
+        """The application that a task returned, read from its XCom.
+
+        Raises SpecError when it held a secret: XComs are stored and shown in plain text, so `serialize` has hidden it.
+        """
+        from airflow_k8s_bigdata.workloads.spark import stored
+
+        return stored.application_of(data, version)
+
     def secrets(self) -> frozenset[str]:
         """Values in it that must be shown nowhere: those of secret-looking names, flags and URLs."""
-        from airflow_k8s_bigdata.workloads.spark import showing
-
         return frozenset(showing.secrets_of(self))
 
     def local_files(self, identity: Identity) -> tuple[LocalFile, ...]:
@@ -170,6 +182,8 @@ class SparkApplication:
         return judging.judge(snapshot, now, deadlines=deadlines, instances=self._instances())
 
     def _instances(self) -> int | None:
+        if str(self.conf.get(DRIVER_MASTER, "")).strip().startswith("local"):
+            return 0  # Spark runs its tasks in the driver
         asked = self.executor.instances
         if isinstance(asked, DynamicAllocation):
             return None

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from airflow_k8s_bigdata.objects import ending, pods, redaction
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, diagnose
 from airflow_k8s_bigdata.objects.pods import Container
 from airflow_k8s_bigdata.objects.snapshot import Object
 from airflow_k8s_bigdata.objects.starting import Trouble, failed_init
-from airflow_k8s_bigdata.workloads.spark import driverlog
+from airflow_k8s_bigdata.workloads.spark import driverlog, endings
 from airflow_k8s_bigdata.workloads.spark.driverlog import Logged
+from airflow_k8s_bigdata.workloads.spark.endings import Ending
 from airflow_k8s_bigdata.workloads.spark.executorpods import Executors
 
 EXECUTOR_FAILURES = 11
@@ -23,10 +25,14 @@ CLASS_NOT_FOUND = 101
 """What spark-submit ends with when it can't load the main class."""
 
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 134: "SIGABRT", 135: "SIGBUS", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
+_NO_COMMAND = {
+    126: "the container's command can't be executed (a shell's exit code 126)",
+    127: "the container's command, or a program that it calls, is not in the image (a shell's exit code 127)",
+}
 _START_ERRORS = frozenset({"StartError", "ContainerCannotRun"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ended:
     """A driver that is over: all that can be known of it.
 
@@ -41,6 +47,11 @@ class Ended:
     executors: Executors
     log: tuple[str, ...]
     gone: bool = False
+
+    @cached_property
+    def ending(self) -> Ending:
+        """What the log says of the end."""
+        return endings.read(self.log)
 
 
 Found = Trouble | Logged | None
@@ -108,6 +119,9 @@ def _oom_killed(ended: Ended) -> Found:
 def _never_started(ended: Ended) -> Found:
     if ended.main is None or ended.main.reason not in _START_ERRORS:
         return None
+    found = driverlog.search(ended.main.message.splitlines(), driverlog.START_RULES)
+    if found is not None and found.category == "image-architecture-mismatch":
+        return Trouble(found.category, found.summary)
     return Trouble("image-command-missing", ended.main.message)
 
 
@@ -123,22 +137,53 @@ def _no_status(ended: Ended) -> Found:
     return Trouble("exit-code-unknown", f"ended in phase {pods.phase_of(ended.pod)} without an exit code")
 
 
+def _signalled(ended: Ended) -> Found:
+    """A process that a signal ended was ended by no exception, but that it may have had no heap left."""
+    code = ended.main.exit_code if ended.main is not None else None
+    if code not in _SIGNALS:
+        return None
+    return driverlog.said(ended.ending, (driverlog.HEAP,)) or Trouble("killed-by-signal", f"killed by {_SIGNALS[code]}")
+
+
+def _no_program(ended: Ended) -> Found:
+    """What happened before any code of the application ran."""
+    found = None if ended.ending.error else driverlog.started(ended.ending)
+    code = ended.main.exit_code if ended.main is not None else None
+    if (found is None or found.category == "class-not-found") and code in (1, CLASS_NOT_FOUND):
+        missing = driverlog.search(ended.ending.warned, (driverlog.LOCAL_JAR,))
+        if missing is not None and not ended.ending.error:
+            return missing
+    if found is not None:
+        return found
+    if code == CLASS_NOT_FOUND:
+        return driverlog.said(ended.ending, driverlog.FIRST_RULES) or Trouble(
+            "class-not-found", "spark-submit could not load the main class"
+        )
+    if code in _NO_COMMAND and not ended.ending.error and not ended.executors.seen:
+        last = next((line for line in reversed(ended.log) if line.strip()), "")
+        return Trouble("image-command-missing", _NO_COMMAND[code], (f"last log line: {last}",) if last else ())
+    return None
+
+
 def _no_chance(ended: Ended) -> Found:
-    if ended.main is not None and ended.main.exit_code == CLASS_NOT_FOUND:
-        found = driverlog.search(ended.log, driverlog.FIRST_RULES)
-        return found or Trouble("class-not-found", "spark-submit could not load the main class")
-    return driverlog.search(ended.log, driverlog.FIRST_RULES)
+    answered = driverlog.said(ended.ending, (driverlog.TERMINATING, driverlog.FORBIDDEN, driverlog.QUOTA))
+    if answered is None and (found := driverlog.unreachable(ended.ending)):
+        return found
+    return driverlog.said(ended.ending, driverlog.FIRST_RULES)
+
+
+def _not_fetched(ended: Ended) -> Found:
+    return driverlog.fetching(ended.ending)
 
 
 def _executors_fault(ended: Ended) -> Found:
-    blamed = driverlog.blames_executors(ended.log)
-    if not blamed and driverlog.exception(ended.log) is not None:
-        return None
-    if not blamed and not _exceeded(ended):
+    lines = ended.ending.lines
+    blamed = driverlog.blames_executors(lines)
+    if not blamed and (ended.ending.error or not _exceeded(ended)):
         return None
     found = [failure for failure in ended.executors.failures if failure.category]
     if not found:
-        line = driverlog.tells_of_container_oom(ended.log)
+        line = driverlog.tells_of_container_oom((*ended.ending.loud, *lines))
         return Trouble("executors-oom-killed", line, (f"log: {line}",)) if line else None
     category = Counter(failure.category for failure in found).most_common(1)[0][0]
     same = [failure for failure in found if failure.category == category]
@@ -151,7 +196,7 @@ def _exceeded(ended: Ended) -> bool:
 
 
 def _logged(ended: Ended) -> Found:
-    return driverlog.search(ended.log, driverlog.LAST_RULES)
+    return driverlog.said(ended.ending, driverlog.LAST_RULES)
 
 
 def _by_exit_code(ended: Ended) -> Found:
@@ -160,8 +205,6 @@ def _by_exit_code(ended: Ended) -> Found:
         return Trouble("executor-failures-exceeded", "more executors failed than spark.executor.maxNumFailures allows")
     if code == OUT_OF_MEMORY:
         return Trouble("driver-jvm-out-of-memory", "the JVM's heap is exhausted (Spark's exit code 52)")
-    if code in _SIGNALS:
-        return Trouble("killed-by-signal", f"killed by {_SIGNALS[code]}")
     return None
 
 
@@ -169,7 +212,7 @@ def _raised(ended: Ended) -> Found:
     """An uncaught exception ends Python and spark-submit with 1; with any other code the application chose its end."""
     if ended.main is None or ended.main.exit_code != 1:
         return None
-    return driverlog.exception(ended.log)
+    return driverlog.exception(ended.ending)
 
 
 def _unknown(ended: Ended) -> Trouble:
@@ -185,7 +228,10 @@ CAUSES: tuple[Callable[[Ended], Found], ...] = (
     _never_started,
     _vanished,
     _no_status,
+    _signalled,
+    _no_program,
     _no_chance,
+    _not_fetched,
     _executors_fault,
     _logged,
     _by_exit_code,

@@ -40,6 +40,7 @@ class Executors:
     :param pending: pods that exist and do not run yet, oldest first.
     :param running: how many run.
     :param ever_ran: whether one ever ran, as far as is known.
+    :param first_asked: when the first of them was created, as far as is known; None if there was none.
     :param last_end: when the last of those that are gone or finished ended; None if none has.
     """
 
@@ -48,6 +49,7 @@ class Executors:
     seen: int
     failures: tuple[Failure, ...]
     ever_ran: bool
+    first_asked: datetime | None
     last_end: datetime | None
 
     @property
@@ -71,6 +73,7 @@ def read(snapshot: Snapshot) -> Executors:
         failures=tuple(failures),
         ever_ran=any(main is not None and main.started is not None for main in mains)
         or len(snapshot.executors_seen) > len(everyone),
+        first_asked=min((moment for pod in everyone if (moment := pods.created(pod)) is not None), default=None),
         last_end=max(ends, default=None),
     )
 

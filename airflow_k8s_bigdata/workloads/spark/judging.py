@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from airflow_k8s_bigdata.objects import ending, pods, redaction
+from airflow_k8s_bigdata.objects import ending, pods, redaction, room
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
-from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, diagnose, one_line
+from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, diagnose, one_line, readable
 from airflow_k8s_bigdata.objects.pods import Container, State
 from airflow_k8s_bigdata.objects.snapshot import Object, Snapshot
 from airflow_k8s_bigdata.objects.starting import Trouble, failed_init, no_node, not_started
@@ -141,7 +141,16 @@ class _Case:
         return diagnose(trouble.category, f"{name}: {trouble.summary}", trouble.evidence, secrets=secrets)
 
     def ended(self) -> Diagnosis:
-        return why(Ended(self.driver, self.main, self.events, self.executors, self.log, self.snapshot.driver_gone))
+        return why(
+            Ended(
+                self.driver,
+                self.main,
+                self.events,
+                self.executors,
+                tuple(self.snapshot.log_tail),
+                self.snapshot.driver_gone,
+            )
+        )
 
     def team(self) -> Team:
         count = self.executors
@@ -161,9 +170,7 @@ class _Case:
     def waits(self, trouble: Trouble) -> str:
         """What it waits for and since when: the same words until something changes, so that it is logged once."""
         since = f" (since {trouble.since:%H:%M:%S}Z)" if trouble.since else ""
-        return (
-            one_line(redaction.redact(trouble.summary[:LINE_LENGTH], redaction.secret_values(self.driver)), 300) + since
-        )
+        return one_line(redaction.redact(readable(trouble.summary), redaction.secret_values(self.driver)), 300) + since
 
 
 def _over(case: _Case) -> Verdict | None:
@@ -227,7 +234,8 @@ def _running(case: _Case) -> Verdict | None:
     if late and late.fatal_at and case.now >= late.fatal_at:
         limit = case.limits.stopped if late.category == "driver-hangs" else case.limits.executors
         return _past(case, late, "executors" if late.category != "driver-hangs" else "stopped", limit)
-    deadline = _soonest(case.now, running_until, late.fatal_at if late else None, _notice(case))
+    due = late.fatal_at or late.since if late else None
+    deadline = _soonest(case.now, running_until, due, _notice(case))
     if late is None or not late.summary:
         return Verdict(Phase.RUNNING, message, deadline=deadline)
     diagnosis = case.diagnosis(late)
@@ -247,15 +255,37 @@ def _late_executors(case: _Case, started: datetime) -> Trouble | None:
     if case.instances == 0 or (case.executors.running and not case.executors.pending):
         return _unused_executors(case, started)
     trouble = _pending_trouble(case) or _creation_trouble(case, started)
-    if case.executors.ever_ran or (not case.executors.seen and not case.instances and trouble is None):
+    if case.executors.ever_ran:
         return trouble
-    fatal_at = started + case.limits.executors if case.limits.executors else None
+    asked = _asked_at(case, started, trouble)
+    if asked is None:
+        return _none_asked_for(case, started)
+    fatal_at = asked + case.limits.executors if case.limits.executors else None
     if trouble is None:
-        return Trouble("executors-never-started", "", (), started, fatal_at)
-    if trouble.category in {"service-account-lacks-verb", "quota-exceeded"}:
+        return Trouble("executors-never-started", "", (), asked, fatal_at)
+    if trouble.category in {"service-account-lacks-verb", "quota-exceeded", "quota-too-small", "namespace-terminating"}:
         return replace(trouble, fatal_at=fatal_at)
     summary = f"no executor has started: {trouble.summary}"
     return Trouble("executors-never-started", summary, trouble.evidence, trouble.since, fatal_at)
+
+
+def _asked_at(case: _Case, started: datetime, trouble: Trouble | None) -> datetime | None:
+    """When the driver asked for its first executor, as far as pods and log tell; None if it has not."""
+    if case.executors.first_asked is not None:
+        return max(started, case.executors.first_asked)
+    return started if trouble is not None or driverlog.asks_for_executors(case.log) else None
+
+
+def _none_asked_for(case: _Case, started: datetime) -> Trouble | None:
+    """A word for whoever set a limit: a driver that never asks (a local master in code) has none to wait for."""
+    limit = case.limits.executors
+    if limit is None or case.executors.seen or not case.instances or driverlog.runs_alone(case.log):
+        return None
+    since = started + limit
+    summary = (
+        "the driver has not asked for any executor: does its code set a local master?" if case.now >= since else ""
+    )
+    return Trouble("executors-never-started", summary, (), since)
 
 
 def _pending_trouble(case: _Case) -> Trouble | None:
@@ -273,14 +303,17 @@ def _creation_trouble(case: _Case, started: datetime) -> Trouble | None:
     """What the driver's log says of executors that it can't even create."""
     if case.executors.live:
         return None
-    logged = driverlog.search(case.log, (driverlog.FORBIDDEN, driverlog.QUOTA), quiet=True)
-    return Trouble(logged.category, logged.summary, logged.evidence, started) if logged else None
+    logged = driverlog.search(case.log, (driverlog.TERMINATING, driverlog.FORBIDDEN, driverlog.QUOTA))
+    if logged is None:
+        return None
+    hopeless = logged.category == "quota-exceeded" and room.too_small(logged.evidence[0])
+    return Trouble("quota-too-small" if hopeless else logged.category, logged.summary, logged.evidence, started)
 
 
 def _unused_executors(case: _Case, started: datetime) -> Trouble | None:
     if not case.executors.running:
         return None
-    logged = driverlog.search(case.log[-5:], (driverlog.NOT_ACCEPTED,), quiet=True)
+    logged = driverlog.search(case.log[-5:], (driverlog.NOT_ACCEPTED,))
     return Trouble(logged.category, logged.summary, logged.evidence, started) if logged else None
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from airflow_k8s_bigdata.objects import needs
 from airflow_k8s_bigdata.objects.needs import Needs, Permission, Reference
-from airflow_k8s_bigdata.workloads.spark import versions
+from airflow_k8s_bigdata.workloads.spark import keys, versions
 from airflow_k8s_bigdata.workloads.spark.submission import JAVA, Submission, prepare
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def _more(submission: Submission) -> list[Permission]:
 
 
 def _instances(submission: Submission) -> int | None:
+    if (submission.settings.text(keys.DRIVER_MASTER) or "").strip().startswith("local"):
+        return 0
     if submission.settings.flag("spark.dynamicAllocation.enabled", False):
         return None
     return submission.settings.integer("spark.executor.instances", 2)

@@ -8,35 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+from airflow_k8s_bigdata.objects.showing import Noun
 
 PodTemplate = str | Mapping[str, Any] | Any
 """A path to a YAML or JSON file, a pod as a mapping, or a Kubernetes client's V1Pod."""
 
+_REFERENCES = frozenset({"secret_env", "secrets"})
+_SHOWN_AS = {"secret_env": "env_references", "secrets": "mounts", "service_account": "serviceAccount"}
 
-@dataclass(frozen=True, slots=True)
-class HostPath:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HostPath(Noun):
     """A file or folder of the node. `type`: see Kubernetes' hostPath types; Spark knows it since 4.0."""
+
+    ONE_OF_MANY: ClassVar[bool] = True
 
     path: str
     type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyDir:
+@dataclass(frozen=True, slots=True, repr=False)
+class EmptyDir(Noun):
     """A folder that lives as long as the pod. `medium`: `Memory` or None for disk; `size_limit`: such as `1Gi`."""
+
+    ONE_OF_MANY: ClassVar[bool] = True
 
     medium: str | None = None
     size_limit: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+@dataclass(frozen=True, slots=True, repr=False)
+class Claim(Noun):
     """A persistent volume claim; with a storage class and a size it is created with the application.
 
     :param name: an existing claim's name, or `OnDemand` for a new one with a generated name.
     :param labels: labels of the claim made on demand; Spark 4.0 or later. `annotations` likewise.
     """
+
+    ONE_OF_MANY: ClassVar[bool] = True
 
     name: str = "OnDemand"
     storage_class: str | None = None
@@ -45,16 +56,18 @@ class Claim:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Nfs:
+@dataclass(frozen=True, slots=True, repr=False)
+class Nfs(Noun):
     """A folder that an NFS server exports."""
+
+    ONE_OF_MANY: ClassVar[bool] = True
 
     server: str
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+@dataclass(frozen=True, slots=True, repr=False)
+class Volume(Noun):
     """A volume and where it is mounted. A name that starts with `spark-local-dir-` makes it one of Spark's local dirs.
 
     :param sub_path_expr: like `sub_path`, with variables of the pod replaced; Spark 4.0 or later.
@@ -68,8 +81,8 @@ class Volume:
     sub_path_expr: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driver:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Driver(Noun):
     """The driver's pod. What is None is left to Spark's default, to `conf` or to the pod template.
 
     :param cores: cores, a whole number (`spark.driver.cores`, 1).
@@ -89,6 +102,9 @@ class Driver:
         and schedule driver and executors by it. Needs no Java class in the image. None for no group.
     """
 
+    REFERENCES: ClassVar[frozenset[str]] = _REFERENCES
+    SHOWN_AS: ClassVar[Mapping[str, str]] = _SHOWN_AS
+
     cores: int | str | None = None
     memory: str | None = None
     memory_overhead: str | None = None
@@ -104,8 +120,8 @@ class Driver:
     pod_group: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DynamicAllocation:
+@dataclass(frozen=True, slots=True, repr=False)
+class DynamicAllocation(Noun):
     """As many executors as the work needs, with shuffle tracking in place of an external shuffle service.
 
     :param minimum: executors kept when idle (0).
@@ -113,17 +129,22 @@ class DynamicAllocation:
     :param initial: executors to start with; None for the minimum.
     """
 
+    ONE_OF_MANY: ClassVar[bool] = True
+
     minimum: int | str = 0
     maximum: int | str | None = None
     initial: int | str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executor:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Executor(Noun):
     """The executors' pods, which the driver makes. Parameters as those of `Driver`, for `spark.executor.*`.
 
     :param instances: how many, or a `DynamicAllocation`; None for Spark's default (2).
     """
+
+    REFERENCES: ClassVar[frozenset[str]] = _REFERENCES
+    SHOWN_AS: ClassVar[Mapping[str, str]] = _SHOWN_AS
 
     instances: int | str | DynamicAllocation | None = None
     cores: int | str | None = None
@@ -140,8 +161,8 @@ class Executor:
     pod_template: PodTemplate | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Dependencies(Noun):
     """What the code needs beside the image.
 
     `local:///path` is a path inside the image. A bare path or `file:` URI is a file of the machine that submits: it is
@@ -171,8 +192,8 @@ class Dependencies:
     in_config_map: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitter:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Submitter(Noun):
     """Who submits, and what of its surroundings `spark-submit` would have put into the driver.
 
     :param user: SPARK_USER in driver and executors; `airflow` is the user of Airflow's image.
@@ -183,6 +204,8 @@ class Submitter:
     :param python: the Python of driver and executors (PYSPARK_PYTHON); the key `spark.pyspark.python` wins.
     :param driver_python: the Python of the driver (PYSPARK_DRIVER_PYTHON); the key wins.
     """
+
+    SHOWN_AS: ClassVar[Mapping[str, str]] = {"proxy_user": "as_user"}
 
     user: str = "airflow"
     proxy_user: str | None = None

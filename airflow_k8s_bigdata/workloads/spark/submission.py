@@ -36,6 +36,10 @@ _NOT_IN_CLUSTER_MODE = {
     "org.apache.spark.sql.connect.service.SparkConnectServer": "the Connect server",
 }
 _POSITIVE_SIZES = ("spark.driver.memory", "spark.executor.memory")
+MEBIBYTE = 1024 * 1024
+SMALLEST_HEAP = 300 * MEBIBYTE * 3 // 2
+"""Bytes: 1.5 times what Spark reserves of a heap for itself."""
+TOO_SMALL = "must be at least 450m: no Spark driver starts with less"
 _POSITIVE_COUNTS = ("spark.driver.cores", "spark.executor.cores", "spark.cores.max", "spark.executor.instances")
 
 
@@ -161,8 +165,15 @@ def _program(application: SparkApplication) -> tuple[str, str | None, str]:
 def _refuse_bad_sizes(conf: Mapping[str, str], rules: Rules) -> None:
     """SparkSubmit looks at these as they are written, before any reference to another key is replaced."""
     for key in _POSITIVE_SIZES:
-        if key in conf and byte_size(key, conf[key], unit=1, binary_units=rules.binary_units) <= 0:
+        if key not in conf:
+            continue
+        size = byte_size(key, conf[key], unit=1, binary_units=rules.binary_units)
+        if size <= 0:
             raise refuse(key, "must be a positive amount of memory", conf[key])
+        # Spark's UnifiedMemoryManager, in the driver, of both.
+        heap = byte_size(key, conf[key], unit=MEBIBYTE, binary_units=rules.binary_units)
+        if heap < SMALLEST_HEAP and not any(name.startswith("spark.testing") for name in conf):
+            raise refuse(key, TOO_SMALL, conf[key])
     dynamic = conf.get("spark.dynamicAllocation.enabled", "").lower() == "true"
     for key in _POSITIVE_COUNTS[:-1] if dynamic else _POSITIVE_COUNTS:
         if key in conf and (java_int(conf[key]) or 0) <= 0:
