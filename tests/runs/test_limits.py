@@ -100,8 +100,10 @@ async def follow(job: Job, clock: Clock, limit: str, *, together: bool, began: d
     handle = await job.launch()
     pod = driver(job.workload, job.identity, uid=handle.uid)
     STATES.get(limit, running)(pod, stamp(began or clock.now()))
+    at = stamp(began or clock.now())
+    if limit == "executors":
+        job.server.put(executor(handle, creationTimestamp=at) | {"status": {"phase": "Pending"}})
     if limit == "stopped":
-        at = stamp(began or clock.now())
         gone = {"terminated": {"exitCode": 0, "startedAt": at, "finishedAt": at}}
         statuses = [{"name": "spark-kubernetes-executor", "state": gone}]
         job.server.put(executor(handle) | {"status": {"phase": "Succeeded", "containerStatuses": statuses}})
