@@ -75,6 +75,11 @@ class ClusterError(BigDataError):
         self.details = dict(details or {})
         self.retry_after = retry_after
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the API, and not this request, is at fault: it is away or overloaded, and may answer later."""
+        return isinstance(self, Unreachable | Unauthorized | Throttled) or self.status in (502, 503, 504)
+
 
 class Unauthorized(ClusterError):
     """401."""

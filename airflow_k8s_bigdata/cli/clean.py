@@ -48,7 +48,10 @@ def command(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Delete drivers that have ended, with all they own, orphans and uploads. Drivers that live are never touched."""
+    """Delete drivers that have ended, with all they own, orphans and uploads.
+
+    Of the drivers that live only those go whose run was given up, and which could not be deleted then.
+    """
     criteria = Criteria(older_than=older_than, state=state, dag_id=dag_id, instance=instance, orphans=orphans)
     if uploads and older_than is None:
         raise click.UsageError("--uploads needs --older-than: only their age tells uploads that nobody reads any more")

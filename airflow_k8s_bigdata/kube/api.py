@@ -82,6 +82,8 @@ class Api:
         self._refreshing = asyncio.Lock()
         self._refused: Configuration | Credentials | None = None
         self._skew: float | None = None
+        self.outage_told = False
+        """Whether somebody has said that the API does not answer; set it to say it yourself. False when it answers."""
 
     async def __aenter__(self) -> Self:
         self._configuration, self._tls = await self._load()
@@ -140,17 +142,23 @@ class Api:
 
     async def delete(
         self, kind: str, namespace: str, name: str, *, uid: str | None = None, grace_seconds: int | None = None
-    ) -> None:
-        """Delete an object; gone already is fine. With `uid`, only that very object (else Conflict is raised)."""
+    ) -> bool:
+        """Delete an object; gone already is fine. With `uid`, only that very object (else Conflict is raised).
+
+        Returns whether it was there.
+        """
         body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
-        with contextlib.suppress(errors.NotFound):
+        try:
             await self.request(
                 "DELETE", paths.of(kind, namespace, name), body=body, action=f"delete {kind} {namespace}/{name}"
             )
+        except errors.NotFound:
+            return False
+        return True
 
     # Requests
 
@@ -180,12 +188,15 @@ class Api:
         params: Mapping[str, str] | None = None,
         action: str,
         decode: Callable[[bytes], T] = bytes,  # type: ignore[assignment]
+        again: bool = True,
     ) -> T:
         """As `request`, for whoever needs only parts of a large answer.
 
         :param decode: reads it; what it raises as a ClusterError that may pass is a reason to ask again.
+        :param again: False: sent once, whatever the answer.
         """
-        return await self._retrying(_Request(method, path, action, params), decode)
+        request = _Request(method, path, action, params)
+        return await self._retrying(request, decode) if again else decode(await self._once(request))
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -259,6 +270,7 @@ class Api:
             if response.status >= 400:
                 raise await answers.failure(response, action=action, now=self.now())
             answers.tell_warnings(response)
+            self.outage_told = False
             yield response
 
     async def _once(self, request: _Request) -> bytes:
@@ -307,7 +319,9 @@ class Api:
 
     async def _before_retry(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.log(logging.WARNING if state.attempt_number == self._tries else logging.DEBUG, "%s; trying again", error)
+        tell = state.attempt_number >= self._tries and not self.outage_told
+        log.log(logging.WARNING if tell else logging.DEBUG, "%s; trying again", error)
+        self.outage_told = self.outage_told or tell
         if isinstance(error, errors.Unauthorized):
             await self.refresh()
 

@@ -179,6 +179,7 @@ class _Reader:
         self._begun = bool(outlet.cursor.stamp)
         self._watched_until = log.started  # up to when it is known that no line came, while none has
         self._opened: datetime | None = None
+        self._answered = False
         self._silence = patience.silence
         self._ended_in_order = False  # the last stream that was to end with the log
         self._drain_until: float | None = None
@@ -224,7 +225,7 @@ class _Reader:
             params["sinceTime"] = position.since_time
         self.streams += 1
         async with self._open(params) as body, self._looked():
-            self._ended_in_order = False
+            self._ended_in_order, self._answered = False, True
             self._silence = min(self._silence * 2, self._patience.longest_silence)
             self._body, self._last_bytes = body, self._clock()
             while chunk := await body.read(_READ_BYTES):
@@ -313,7 +314,8 @@ class _Reader:
     async def _go_on_after(self, error: errors.ClusterError, *, final: bool) -> bool:
         """Decide whether to read again after a failure, and wait until then."""
         if isinstance(error, errors.NotFound):
-            if not self._ended_in_order:
+            silent = self._answered and not self._outlet.position.stamp  # it was read, and nothing was in it
+            if not self._ended_in_order and not silent:
                 await self._outlet.lose(self._log, Gap(self._outlet.position.stamp, "", GONE))
             return False
         waiting = isinstance(error, errors.Invalid)  # "container ... is waiting to start: ContainerCreating"

@@ -14,6 +14,9 @@ KINDS: dict[str, tuple[str, str]] = {
     "Event": ("v1", "events"),
     "ResourceQuota": ("v1", "resourcequotas"),
     "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
+    "StatefulSet": ("apps/v1", "statefulsets"),
+    "Deployment": ("apps/v1", "deployments"),
+    "ReplicaSet": ("apps/v1", "replicasets"),
     "PodGroup": ("scheduling.volcano.sh/v1beta1", "podgroups"),
 }
 """By kind: apiVersion and plural."""

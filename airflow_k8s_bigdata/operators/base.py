@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_k8s_bigdata.objects.identity import Identity
     from airflow_k8s_bigdata.runs.handle import Handle
     from airflow_k8s_bigdata.runs.outcome import Outcome
+    from airflow_k8s_bigdata.runs.policy import Remains
     from airflow_k8s_bigdata.runs.queueing import Waiting
     from airflow_k8s_bigdata.workloads.base import Workload
 
@@ -88,6 +89,7 @@ class WorkloadOperator(compat.BaseOperator):
         self._waiting: Waiting | None = None
         self._runner = blocking.Runner()
         self._active = False
+        self._followed = False
         self._concluding = False
 
     @abc.abstractmethod
@@ -193,9 +195,24 @@ class WorkloadOperator(compat.BaseOperator):
                 raise self._stopped() from None
             except compat.AirflowTaskTimeout:
                 raise self._out_of_time() from None
+            except Exception as error:
+                self._leave_nobody_alone(error)
+                raise
             finally:
                 self._active = False
                 self._link_to_archive()
+
+    def _leave_nobody_alone(self, error: Exception) -> None:
+        """Kill the driver that nobody would follow after this error.
+
+        That is one that was just made, and any when no other try of the task comes to adopt it.
+        """
+        if self._concluding or isinstance(error, errors.RunFailed) or self._identity is None:
+            return
+        again = self._identity.try_number <= self._identity.epoch and retrying.may_be_retried(error, self.retry_on)
+        fresh = self._handle is not None and not self._handle.adopted and not self._followed
+        if fresh or not again:
+            self._kill(within=STOP_SECONDS, known=self._handle is not None)
 
     def _failure(self, error: errors.BigDataError) -> Exception:
         return retrying.failure(error, retry_on=self.retry_on, for_good=self._decides, secrets=self.secrets())
@@ -226,6 +243,7 @@ class WorkloadOperator(compat.BaseOperator):
                 self._refuse_if_not_wanted(identity)
             if deferrable:
                 self._defer(workload, context)
+            self._followed = True
             outcome = self._runner.run(self._follow(workload))
             if not self._is_made_again(outcome):
                 return self._conclude(context, outcome)
@@ -263,16 +281,15 @@ class WorkloadOperator(compat.BaseOperator):
 
     def _conclude(self, context: Context, outcome: Outcome) -> dict[str, Any]:
         """Record, clean up, and give the result. No signal stops it any more: what the run came to is known."""
-        from airflow_k8s_bigdata.runs import flow, resultpage
+        from airflow_k8s_bigdata.runs import resultpage
         from airflow_k8s_bigdata.runs.outcome import State, failed
         from airflow_k8s_bigdata.runs.recording import Record
 
         self._concluding = True
         succeeded = outcome.state is State.SUCCEEDED
         settled = succeeded and tasks.Store(context).write(Record(self._launched(), outcome))
-        blocking.run(self._finish(outcome, settled=settled))
-        kept = flow.keeps(self.policy, outcome, settled=settled)
-        self.log.info("%s", resultpage.page(self._launched(), outcome, kept=kept))
+        remains = blocking.run(self._finish(outcome, settled=settled))
+        self.log.info("%s", resultpage.page(self._launched(), outcome, remains))
         if succeeded:
             return outcome.summary()
         raise failed(outcome)
@@ -325,16 +342,21 @@ class WorkloadOperator(compat.BaseOperator):
         _, self._namespace = self.workload(self._cluster_in_use().namespace)
         raise self._out_of_time()
 
-    def _kill(self, *, within: float) -> None:
-        """End the driver, or whatever was begun of it; what can't be done is logged."""
+    def _kill(self, *, within: float, known: bool = True) -> None:
+        """End the driver, or whatever was begun of it; what can't be done is logged.
+
+        :param known: whether there was one; if not, nothing is said of none.
+        """
         if self._cluster is None or self._identity is None or self._namespace is None:
             return
         try:
             names = blocking.run(self._killed(self._identity, self._namespace, within))
         except errors.ClusterError as error:
-            self.log.error("the driver could not be killed; see `k8s-bigdata kill`: %s", error)
+            level = logging.ERROR if known else logging.DEBUG
+            self.log.log(level, "the driver could not be killed; see `k8s-bigdata kill`: %s", error)
         else:
-            self.log.warning("killed: %s", ", ".join(names) or "no driver was running")
+            level = logging.WARNING if known or names else logging.DEBUG
+            self.log.log(level, "killed: %s", ", ".join(names) or "no driver was running")
 
     # The flow's side
 
@@ -362,12 +384,14 @@ class WorkloadOperator(compat.BaseOperator):
         async with self._api() as api:
             return await flow.follow(api, workload, handle, sink=self._sink, policy=self.policy, logs=logs)
 
-    async def _finish(self, outcome: Outcome, *, settled: bool) -> None:
+    async def _finish(self, outcome: Outcome, *, settled: bool) -> Remains:
         from airflow_k8s_bigdata.runs import flow
 
         async with self._api() as api:
-            await flow.finish(api, self._launched(), outcome, policy=self.policy, sink=self._sink, settled=settled)
-        await self.discard(self._launched().identity)
+            handle, sink = self._launched(), self._sink
+            remains = await flow.finish(api, handle, outcome, policy=self.policy, sink=sink, settled=settled)
+        await self.discard(handle.identity)
+        return remains
 
     async def _killed(self, identity: Identity, namespace: str, within: float) -> list[str]:
         from airflow_k8s_bigdata.runs import killing

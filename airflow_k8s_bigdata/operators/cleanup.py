@@ -97,7 +97,10 @@ class SparkCleanupOperator(compat.BaseOperator):
             orphans=self.orphans,
         )
         found, abandoned, uploaded = blocking.run(self._find(cluster, namespace, criteria))
+        taken = {leftover.uid for leftover in found}
         for identity, leftover in abandoned:
+            if leftover.uid in taken:
+                continue  # it bears the mark of a run that was given up
             state = tasks.state_of(identity)
             if killing.wish(state) is killing.Wish.KILL:
                 found.append(dataclasses.replace(leftover, why=f"alive, and its task is {state}"))

@@ -52,6 +52,12 @@ def is_retried(category: str, retry_on: Collection[str] | None = None) -> bool:
     return row.retryable if retry_on is None else row.word in retry_on or str(row.fault) in retry_on
 
 
+def may_be_retried(error: BaseException, retry_on: Collection[str] | None) -> bool:
+    """Whether a task that fails so has another try, if it has any left."""
+    for_good = isinstance(error, errors.SpecError | compat.AirflowFailException)
+    return not for_good and is_retried(category_of(error), retry_on)
+
+
 def category_of(error: BaseException) -> str:
     """The category of an error of this package; "" for any other."""
     if isinstance(error, errors.ClusterError):

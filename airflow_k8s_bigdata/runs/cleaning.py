@@ -14,7 +14,7 @@ from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects import identity as identities
 from airflow_k8s_bigdata.objects import names, pods
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.runs import adoption, recording
+from airflow_k8s_bigdata.runs import adoption, owners, recording
 
 if TYPE_CHECKING:
     from airflow_k8s_bigdata.kube.api import Api, Object
@@ -33,7 +33,9 @@ ENDED = frozenset({"Succeeded", "Failed"})
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """Which of the ended drivers are to go; a driver that lives never is. All that are given must hold.
+    """Which of the ended drivers are to go. All that are given must hold.
+
+    A driver that lives never is, unless its run was given up and it bears the mark.
 
     :param older_than: time since the driver's end; None: those whose policy's `ttl` has passed.
     :param state: "succeeded" or "failed"; None: both.
@@ -85,20 +87,52 @@ class Upload:
     made: datetime
 
 
-def select(objects: Mapping[str, Iterable[Object]], criteria: Criteria, now: datetime) -> list[Leftover]:
+def select(
+    objects: Mapping[str, Iterable[Object]],
+    criteria: Criteria,
+    now: datetime,
+    *,
+    others: Mapping[str, Object] | None = None,
+) -> list[Leftover]:
     """What is to go, from all objects of a namespace that bear a run's label, by kind.
 
     What a driver owns is not named: it goes with its driver.
+
+    :param others: owners of these objects that are not among them, by uid; None: none exists.
     """
     listed = [(kind, obj) for kind, found in objects.items() for obj in found]
-    drivers = {_uid(obj): obj for kind, obj in listed if kind == "Pod" and _label(obj, "spark-role") == "driver"}
-    runs = {_label(driver, identities.RUN) for driver in drivers.values()}
+    drivers = {_uid(obj): obj for kind, obj in listed if kind == "Pod" and _is_driver(obj)}
     found = [_leftover("Pod", driver, why) for driver in drivers.values() if (why := _due(driver, criteria, now))]
     if criteria.orphans:
+        known = {_uid(obj): obj for _, obj in listed} | dict(others or {})
+        scene = _Scene(drivers, known, now)
         for kind, obj in listed:
-            if _uid(obj) not in drivers and (why := _orphaned(obj, set(drivers), runs, now)):
+            if _uid(obj) not in drivers and (why := scene.orphaned(kind, obj)):
                 found.append(_leftover(kind, obj, why))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What tells an orphan: the drivers that there are, and the objects that are known, by uid."""
+
+    drivers: Mapping[str, Object]
+    known: Mapping[str, Object]
+    now: datetime
+
+    def orphaned(self, kind: str, obj: Object) -> str:
+        """Why an object that is no driver is to go; empty if it is not."""
+        run, created = _label(obj, identities.RUN), pods.moment(obj["metadata"].get("creationTimestamp"))
+        if not run or obj["metadata"].get("deletionTimestamp") or created is None or self.now - created < ORPHAN_AGE:
+            return ""
+        lives = kind == "Pod" and pods.phase_of(obj) not in ENDED
+        mine = [driver for driver in self.drivers.values() if _label(driver, identities.RUN) == run]
+        if lives and any(pods.phase_of(driver) not in ENDED for driver in mine):
+            return ""
+        if owners.references(obj):
+            return "its driver is gone" if owners.is_driverless(obj, self.known) else ""
+        # A copy of a pod has its labels and no owner: while it runs, nothing tells it from somebody's own.
+        return "" if lives or mine else "its run has no driver"
 
 
 def select_uploads(
@@ -140,7 +174,10 @@ async def find(api: Api, namespace: str, criteria: Criteria) -> list[Leftover]:
                 raise
             continue
         objects[kind] = list(listed.get("items") or [])
-    return select(objects, criteria, api.now())
+    known = {_uid(obj): obj for found in objects.values() for obj in found}
+    if criteria.orphans:
+        await owners.learn(api, namespace, list(known.values()), known)
+    return select(objects, criteria, api.now(), others=known)
 
 
 async def living(
@@ -180,10 +217,11 @@ def ended_at(driver: Object) -> datetime | None:
 
 def _due(driver: Object, criteria: Criteria, now: datetime) -> str:
     """Why the driver is to go; empty if it is not."""
-    ended = ended_at(driver)
-    if ended is None or driver["metadata"].get("deletionTimestamp"):
+    if not _label(driver, identities.RUN) or driver["metadata"].get("deletionTimestamp"):
         return ""
-    state = pods.phase_of(driver).lower()
+    ended, state = ended_at(driver), pods.phase_of(driver).lower()
+    if ended is None:
+        return _given_up(driver, criteria, now)
     if criteria.state is not None and state != criteria.state:
         return ""
     if criteria.older_than is not None:
@@ -192,15 +230,20 @@ def _due(driver: Object, criteria: Criteria, now: datetime) -> str:
     return f"{state}, to be kept until {expires:%Y-%m-%d %H:%M:%SZ}" if expires is not None and now >= expires else ""
 
 
-def _orphaned(obj: Object, drivers: set[str], runs: set[str], now: datetime) -> str:
-    """Why an object that is no driver is to go; empty if it is not."""
-    created = pods.moment(obj["metadata"].get("creationTimestamp"))
-    if obj["metadata"].get("deletionTimestamp") or created is None or now - created < ORPHAN_AGE:
+def _given_up(driver: Object, criteria: Criteria, now: datetime) -> str:
+    """The same for a driver that lives: whoever waited for it has noted the run's end on it, and could not delete it.
+
+    One that had succeeded stays: it may be the only proof, and a sidecar what lives of it.
+    """
+    over = recording.over_since(driver)
+    if over is None or over[0] == "succeeded" or criteria.state == "succeeded":
         return ""
-    owners = {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()}
-    if owners:
-        return "" if owners & drivers else "its driver is gone"
-    return "" if _label(obj, identities.RUN) in runs else "its run has no driver"
+    age = now - over[1]
+    return f"given up {_age(age)} ago, and alive" if age >= max(ORPHAN_AGE, criteria.older_than or ORPHAN_AGE) else ""
+
+
+def _is_driver(pod: Object) -> bool:
+    return _label(pod, "spark-role") == "driver"
 
 
 def _leftover(kind: str, obj: Object, why: str) -> Leftover:

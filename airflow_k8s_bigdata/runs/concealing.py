@@ -43,6 +43,12 @@ async def secret_values(api: Api, namespace: str, driver: str) -> set[str]:
     return {value for value in found if len(value) >= redaction.SHORTEST_SECRET}
 
 
+def config_maps(pod: Object) -> list[str]:
+    """The names of the config maps that the pod mounts."""
+    volumes = (pod.get("spec") or {}).get("volumes") or ()
+    return [volume["configMap"]["name"] for volume in volumes if volume.get("configMap")]
+
+
 def of_files(data: Mapping[str, Any]) -> set[str]:
     """Secret values in the files of a config map, or its variables, by their names."""
     found: set[str] = set()

@@ -7,12 +7,18 @@ Everything else is owned by the driver; whoever finds a part of it missing compl
 from __future__ import annotations
 
 import copy
+import logging
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube.api import Api, Object
 from airflow_k8s_bigdata.objects import identity as identities
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.workloads.base import Manifests
+
+log = logging.getLogger(__name__)
+
+FOUND = "the next try of the task finds it, and so do SparkCleanupOperator and `k8s-bigdata kill`"
+"""Of a driver that could not be deleted."""
 
 REPLACE_TRIES = 10
 """How often an object of ours with another owner is removed before it counts as a conflict."""
@@ -32,10 +38,21 @@ async def create(api: Api, manifests: Manifests, identity: Identity) -> Object |
         return None
     try:
         await complete(api, manifests, driver)
-    except errors.ClusterError:
-        await api.delete("Pod", driver["metadata"]["namespace"], driver["metadata"]["name"], uid=_uid(driver))
+    except Exception:
+        await take_back(api, driver)
         raise
     return driver
+
+
+async def take_back(api: Api, driver: Object) -> None:
+    """Delete a new driver that its maker can't go on with. What can't be done is logged: an error is on its way."""
+    namespace, name = driver["metadata"]["namespace"], driver["metadata"]["name"]
+    try:
+        await api.delete("Pod", namespace, name, uid=_uid(driver))
+    except errors.Conflict:
+        return  # another one bears its name
+    except errors.ClusterError as error:
+        log.error("driver %s/%s was created, could not be deleted and may run; %s: %s", namespace, name, FOUND, error)
 
 
 async def complete(api: Api, manifests: Manifests, driver: Object) -> None:

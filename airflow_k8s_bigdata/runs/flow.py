@@ -19,12 +19,12 @@ from airflow_k8s_bigdata.kube.api import Api, Object, Sleep
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
-from airflow_k8s_bigdata.runs import adoption, creation, killing, queueing, recording
+from airflow_k8s_bigdata.runs import adoption, creation, killing, queueing, recording, waiting
 from airflow_k8s_bigdata.runs.adoption import End, Found
 from airflow_k8s_bigdata.runs.following import Follower
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State, failure_text
-from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
+from airflow_k8s_bigdata.runs.policy import Cleanup, Remains, RunPolicy
 from airflow_k8s_bigdata.runs.runlogs import LogOptions
 from airflow_k8s_bigdata.runs.sinks import Silent, Sink
 from airflow_k8s_bigdata.workloads.base import Phase, Workload
@@ -34,6 +34,7 @@ LOOKS = 50
 
 LOOK_SECONDS = 0.2
 
+_NOT_CLEAN = "clean-up is not complete"
 _LEFTOVER = "the task was cleared and runs elsewhere already: this worker was given up"
 _NO_LIMITS = Deadlines(starting=None, drain=timedelta())
 _ENDS = {Phase.SUCCEEDED: End.SUCCEEDED, Phase.FAILED: End.FAILED}
@@ -50,6 +51,7 @@ async def launch(
     prepare: Callable[[Identity], Awaitable[None]] | None = None,
     patience: float = killing.GONE_SECONDS,
     queue: bool = True,
+    sleep: Sleep = asyncio.sleep,
 ) -> Handle:
     """Bring the run's driver into being, exactly once: adopt what exists for this identity, else create.
 
@@ -71,9 +73,9 @@ async def launch(
             case adoption.Wait():
                 await _clear(api, decision, sink, patience)
             case adoption.Look():
-                await asyncio.sleep(LOOK_SECONDS)
+                await sleep(LOOK_SECONDS)
             case adoption.Report(driver):
-                await _report(api, workload, _handle(driver, identity), sink=sink, policy=policy)
+                await _report(api, workload, _handle(driver, identity), sink=sink, policy=policy, sleep=sleep)
             case adoption.Adopt(driver):
                 return await _adopt(api, workload, driver, identity, sink=sink)
             case adoption.Create(generation):
@@ -83,13 +85,11 @@ async def launch(
                 manifests = workload.manifests(made)
                 create = functools.partial(creation.create, api, manifests, made)
                 limit = policy.deadlines.queued
+                through = functools.partial(queueing.through, limit=limit, sink=sink, now=api.now, sleep=sleep)
                 with answers.warnings_told_to(lambda text: sink.note(logging.WARNING, f"Kubernetes warns: {text}")):
-                    created = await (
-                        queueing.through(create, limit=limit, sink=sink, now=api.now) if queue else create()
-                    )
+                    created = await (through(create) if queue else create())
                 if created is not None:
-                    await _give_way(api, created, identity)
-                    return _said(_handle(created, identity), "created", sink)
+                    return await _begun(api, created, identity, sink=sink)
     raise errors.Conflict(
         f"the drivers of this run changed {LOOKS} times while it was being launched; see `k8s-bigdata list`",
         action=f"launch run {identity.run_key} in {namespace}",
@@ -117,44 +117,79 @@ async def follow(
 
 
 async def finish(
-    api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy, sink: Sink, settled: bool = True
-) -> None:
-    """Clean up by policy. Idempotent, and never the reason why a run fails: what can't be done is said.
+    api: Api,
+    handle: Handle,
+    outcome: Outcome,
+    *,
+    policy: RunPolicy,
+    sink: Sink,
+    settled: bool = True,
+    sleep: Sleep = asyncio.sleep,
+) -> Remains:
+    """Clean up by policy, and return what was done. Idempotent, and never the reason why a run fails.
+
+    What can't be done is said. If the driver may still run, it is tried for as long as `waiting.persistently` does.
 
     :param settled: whether the outcome is recorded outside the cluster, too. If not, a driver that succeeded is kept:
         it alone tells a later try of the task that nothing must run again.
     """
+    clean = functools.partial(_clean, api, handle, outcome, policy=policy, sink=sink, settled=settled)
+    where = f"driver {handle.namespace}/{handle.driver}"
+    may_live = outcome.exit_code is None and outcome.state is not State.LOST
+
+    def failed(error: errors.ClusterError) -> None:
+        sink.note(logging.WARNING, f"{where} may still run and can't be deleted for now, trying again: {error}")
+
     try:
-        if keeps(policy, outcome, settled=settled):
-            await _keep(api, handle, outcome, policy=policy, sink=sink)
-        else:
-            await killing.kill(api, handle)
-            sink.note(logging.INFO, f"driver {handle.namespace}/{handle.driver} and what it owned are deleted")
+        if not may_live:
+            return await clean()
+        return await waiting.persistently(clean, failed=failed, now=api.now, sleep=sleep)
     except errors.ClusterError as error:
-        sink.note(logging.WARNING, f"clean-up is not complete: {error}")
+        said = f"{where} may still run: it could not be deleted; {creation.FOUND}" if may_live else _NOT_CLEAN
+        sink.note(logging.WARNING, f"{said}: {error}")
+        return Remains.UNKNOWN
 
 
-def keeps(policy: RunPolicy, outcome: Outcome, *, settled: bool = True) -> bool:
-    """Whether the driver stays after `finish`, with its log."""
+async def _clean(
+    api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy, sink: Sink, settled: bool
+) -> Remains:
+    if _is_kept(policy, outcome, settled=settled):
+        return await _keep(api, handle, outcome, policy=policy, sink=sink, settled=settled)
+    where = f"driver {handle.namespace}/{handle.driver}"
+    if await killing.delete(api, handle):
+        sink.note(logging.INFO, f"{where} and what it owned are deleted")
+        return Remains.DELETED
+    sink.note(logging.INFO, f"{where} is gone already")
+    return Remains.GONE
+
+
+def _is_kept(policy: RunPolicy, outcome: Outcome, *, settled: bool) -> bool:
     succeeded = outcome.state is State.SUCCEEDED
     by_policy = policy.cleanup is Cleanup.KEEP or (policy.cleanup is Cleanup.KEEP_FAILED and not succeeded)
     return by_policy or (succeeded and not settled)
 
 
-async def _keep(api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy, sink: Sink) -> None:
+async def _keep(api: Api, handle: Handle, outcome: Outcome, *, policy: RunPolicy, sink: Sink, settled: bool) -> Remains:
+    where = f"driver {handle.namespace}/{handle.driver}"
     try:
         await recording.annotate(api, handle, outcome, ttl=policy.ttl)
     except errors.ClusterError as error:
         sink.note(logging.WARNING, f"the outcome can't be noted on the driver: {error}")
     drivers = await killing.drivers_of(api, handle.identity, handle.namespace)
-    if any(not adoption.ended(driver) for driver in drivers if driver["metadata"]["uid"] == handle.uid):
+    mine = [driver for driver in drivers if driver["metadata"]["uid"] == handle.uid]
+    proof = outcome.state is State.SUCCEEDED and not settled  # even if a sidecar runs on
+    if any(not adoption.ended(driver) for driver in mine) and not proof:
         # Its run is over, by a deadline for example, and it is not: a driver that nobody waits for must not go on.
-        await killing.kill(api, handle)
-        sink.note(logging.INFO, f"driver {handle.namespace}/{handle.driver} had not ended and is deleted")
-        return
+        await killing.delete(api, handle)
+        sink.note(logging.INFO, f"{where} had not ended and is deleted")
+        return Remains.DELETED
     await killing.delete_executors(api, handle)
+    if all(driver["metadata"].get("deletionTimestamp") for driver in mine):
+        sink.note(logging.INFO, f"{where} is gone: it was deleted by somebody else")
+        return Remains.GONE
     until = f" for {policy.ttl}" if policy.ttl is not None else ""
-    sink.note(logging.INFO, f"driver {handle.namespace}/{handle.driver} is kept{until}, with its log")
+    sink.note(logging.INFO, f"{where} is kept{until}, with its log")
+    return Remains.KEPT
 
 
 async def _adopt(api: Api, workload: Workload, driver: Object, identity: Identity, *, sink: Sink) -> Handle:
@@ -170,13 +205,16 @@ async def _adopt(api: Api, workload: Workload, driver: Object, identity: Identit
     return _said(_handle(driver, identity, adopted=True), "adopted", sink)
 
 
-async def _give_way(api: Api, created: Object, identity: Identity) -> None:
-    """Take a new driver back if the task was cleared while it was being created and its successor has started one."""
-    meta = created["metadata"]
-    drivers = await killing.drivers_of(api, identity, meta["namespace"])
-    if any(adoption.newer(identity, driver) for driver in drivers):
-        await api.delete("Pod", meta["namespace"], meta["name"], uid=meta["uid"])
-        raise errors.RunFailed(_LEFTOVER, category="killed-by-us")
+async def _begun(api: Api, created: Object, identity: Identity, *, sink: Sink) -> Handle:
+    """Hand over a new driver. It is taken back when that fails, and when a clear of the task came in between."""
+    try:
+        drivers = await killing.drivers_of(api, identity, created["metadata"]["namespace"])
+        if any(adoption.newer(identity, driver) for driver in drivers):
+            raise errors.RunFailed(_LEFTOVER, category="killed-by-us")
+        return _said(_handle(created, identity), "created", sink)
+    except Exception:
+        await creation.take_back(api, created)
+        raise
 
 
 def _found(api: Api, workload: Workload, driver: Object) -> Found:
@@ -187,8 +225,8 @@ def _found(api: Api, workload: Workload, driver: Object) -> Found:
     return Found(driver, _ENDS.get(phase, End.NOT_YET), recorded=recording.noted_on(driver) is not None)
 
 
-async def _report(api: Api, workload: Workload, handle: Handle, *, sink: Sink, policy: RunPolicy) -> None:
-    outcome = await follow(api, workload, handle, sink=Silent(), policy=policy)
+async def _report(api: Api, workload: Workload, handle: Handle, *, sink: Sink, policy: RunPolicy, sleep: Sleep) -> None:
+    outcome = await follow(api, workload, handle, sink=Silent(), policy=policy, sleep=sleep)
     if outcome.state is not State.SUCCEEDED:
         text = failure_text(outcome)
         sink.note(logging.ERROR, f"an earlier driver of this run failed while nobody watched it.\n{text}")
@@ -197,7 +235,7 @@ async def _report(api: Api, workload: Workload, handle: Handle, *, sink: Sink, p
     except errors.Forbidden as error:
         sink.note(logging.WARNING, f"the driver is deleted, as its end can't be noted on it: {error}")
         await killing.kill(api, handle)
-    await finish(api, handle, outcome, policy=policy, sink=sink)
+    await finish(api, handle, outcome, policy=policy, sink=sink, sleep=sleep)
 
 
 async def _clear(api: Api, decision: adoption.Wait, sink: Sink, patience: float) -> None:

@@ -12,7 +12,7 @@ from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube.api import Api, Sleep
 from airflow_k8s_bigdata.objects import identity, pods, redaction
 from airflow_k8s_bigdata.objects.snapshot import Snapshot
-from airflow_k8s_bigdata.runs import concealing, hub
+from airflow_k8s_bigdata.runs import adoption, concealing, hub, recording
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.measuring import Measures
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
@@ -69,7 +69,10 @@ class Follower:
         self._told: tuple[errors.ClusterError | None, ...] = (None, None, None)
 
     async def run(self) -> Outcome:
-        """Wait until the verdict is terminal and the logs are drained. Raises ClusterError when it may not watch."""
+        """Wait until the verdict is terminal and the logs are drained. Raises ClusterError when it may not watch.
+
+        A driver that is given up while it lives is marked with its outcome first.
+        """
         try:
             self._hub.starting(self._subscription)
             verdict = await self._until_terminal()
@@ -142,6 +145,13 @@ class Follower:
                 await self._news.wait()
                 continue
             verdict = self._judge()
+            if verdict.terminal and not self._is_certain():
+                self._hub.look(self._subscription)
+                await self._news.wait()
+                continue
+            if verdict.terminal and not await self._is_settled(verdict):
+                await self._look_again()
+                continue
             self._peak = max(self._peak, verdict.team.running if verdict.team else 0)
             self._say(verdict)
             self._follow_logs(verdict)
@@ -170,6 +180,39 @@ class Follower:
 
     def _judge(self) -> Verdict:
         return self._workload.judge(self._snapshot, self._api.now(), deadlines=self._policy.deadlines)
+
+    def _is_certain(self) -> bool:
+        """Whether the run was seen in a state that ends it, be it by a limit that had passed by then.
+
+        A limit that has passed since decides nothing: news may have been missed.
+        """
+        seen, limits = self._subscription.seen, self._policy.deadlines
+        return self._workload.judge(self._snapshot, seen, deadlines=limits).terminal
+
+    async def _is_settled(self, verdict: Verdict) -> bool:
+        """Whether the end is one: a driver that is given up while it lives bears a mark, by which the next try of the
+        task and whoever cleans up know that nobody waits for it. False when the API is away: then it is asked anew."""
+        if verdict.phase is not Phase.FAILED or not self._lives():
+            return True
+        try:
+            await recording.annotate(self._api, self._handle, self._outcome(verdict), ttl=self._policy.ttl)
+        except errors.ClusterError as error:
+            if error.is_away:
+                return False
+            self._sink.note(logging.WARNING, f"the outcome can't be noted on the driver: {error}")
+        return True
+
+    async def _look_again(self) -> None:
+        """Wait until the API answers: what it showed before may be over."""
+        self._subscription.seen = pods.EPOCH
+        self._hub.look(self._subscription)
+        while self._subscription.looking:
+            await self._news.wait()
+            self._take_news()
+
+    def _lives(self) -> bool:
+        driver = self._snapshot.driver
+        return driver is not None and not self._snapshot.driver_gone and not adoption.ended(driver)
 
     def _choose_events(self, verdict: Verdict) -> None:
         """Watch Events while a pod of the run has yet to start: some reasons for not starting stand nowhere else."""

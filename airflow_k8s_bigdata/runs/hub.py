@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from typing import NamedTuple
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -87,6 +88,15 @@ class Hub:
             happenings, self._happenings = self._happenings, {}
             for one in happenings.values():
                 await one.close()
+
+    def look(self, subscription: Subscription) -> None:
+        """Ask the API for the run's present state until it answers: then `seen` is this moment or later.
+
+        A watch that says nothing may be dead, so what depends on nothing having happened is asked for.
+        """
+        selection = self._selections.get((subscription.target.namespace, subscription.target.labels))
+        if selection is not None and not subscription.looking:
+            selection.look(subscription)
 
     def starting(self, subscription: Subscription) -> None:
         """The run has not started: tell it of Events about its pods. Some reasons for waiting stand nowhere else."""
@@ -178,12 +188,21 @@ class Selection:
             self._begin(subscription)
             return
         # The watch may lag behind whoever created the driver: what it has not told is not yet known to be gone.
-        question = detached(self._ask(subscription), f"ask for the pods of run {subscription.target.run}")
+        self._question(self._ask(subscription), subscription)
+
+    def look(self, subscription: Subscription) -> None:
+        """Ask for its run's pods until there is an answer."""
+        subscription.looking = True
+        self._question(self._look(subscription), subscription)
+
+    def _question(self, work: Coroutine[Any, Any, None], subscription: Subscription) -> None:
+        question = detached(work, f"ask for the pods of run {subscription.target.run}")
         self._questions.add(question)
         question.add_done_callback(self._questions.discard)
 
     def remove(self, subscription: Subscription) -> bool:
         """End it. Returns whether others are left."""
+        subscription.looking = False
         others = self._subscribers.get(subscription.target.run, [])
         if subscription in others:
             others.remove(subscription)
@@ -265,10 +284,8 @@ class Selection:
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         pods.clear()  # it may be large, and who listed it keeps it
-        for run, known in list(self._runs.items()):
-            for uid, (last, raw) in [item for item in known.items() if item[0] not in listed]:
-                if not last or last <= version:  # else the list is older than what was seen already
-                    self._apply("DELETED", _Seen(uid, run, last, raw))
+        for run in list(self._runs):
+            self._take_missing(run, listed, version)
         self._listed = version
         self._tell_trouble(None, self._degraded)
         for number, subscription in enumerate(self._all()):
@@ -282,6 +299,12 @@ class Selection:
         if known is None or seen.version > known:
             self._apply("ADDED" if known is None else "MODIFIED", seen)
 
+    def _take_missing(self, run: str, listed: set[str], version: int) -> None:
+        for uid, (last, raw) in list(self._runs.get(run, {}).items()):
+            # What was seen of it later than that list is the newer word.
+            if uid not in listed and (not last or last <= version):
+                self._apply("DELETED", _Seen(uid, run, last, raw))
+
     def _begin(self, subscription: Subscription) -> None:
         known = self._runs.get(subscription.target.run, {})
         subscription.begin({uid: raw for uid, (_, raw) in known.items()})
@@ -290,6 +313,7 @@ class Selection:
         if (trouble, degraded) == (self._trouble, self._degraded):
             return
         self._trouble, self._degraded = trouble, degraded
+        self._api.outage_told = trouble is not None  # to each run's own log
         for subscription in self._all():
             subscription.trouble, subscription.degraded = trouble, degraded
             subscription.wake()
@@ -297,24 +321,47 @@ class Selection:
     def _all(self) -> list[Subscription]:
         return [subscription for run in self._subscribers.values() for subscription in run]
 
-    # Late joiners
+    # Questions about one run
 
     async def _ask(self, subscription: Subscription) -> None:
+        """Of a late joiner, whose driver the watch has not told of."""
         await self._sleep(ASK_AFTER)
-        target = subscription.target
         while not subscription.begun:
             try:
-                async with self._asking:
-                    found = await watching.once(
-                        self._api, "Pod", target.namespace, labels=f"{identity.RUN}={target.run}", decode=_seen
-                    )
+                found = await self._pods_of(subscription.target)
             except (errors.Forbidden, errors.Invalid) as error:
                 subscription.fail(error)
                 return
             except errors.ClusterError:
-                await self._sleep(random.uniform(0.5, 1.0) * watching.Patience().retry[1])
+                await self._sleep(_pause())
                 continue
             for seen in found.objects:
                 self._take_listed(seen)
             if not subscription.begun:
                 self._begin(subscription)
+
+    async def _look(self, subscription: Subscription) -> None:
+        run = subscription.target.run
+        while subscription.looking:
+            asked = self._api.now()
+            try:
+                found = await self._pods_of(subscription.target)
+            except errors.ClusterError as error:
+                self._tell_trouble(self._trouble or error, self._degraded)
+                await self._sleep(_pause())
+                continue
+            for seen in found.objects:
+                self._take_listed(seen)
+            self._take_missing(run, {seen.uid for seen in found.objects}, _number(found.version))
+            self._tell_trouble(None, self._degraded)
+            subscription.looked(asked)
+
+    async def _pods_of(self, target: Target) -> watching.Listed[_Seen]:
+        async with self._asking:
+            return await watching.once(
+                self._api, "Pod", target.namespace, labels=f"{identity.RUN}={target.run}", decode=_seen
+            )
+
+
+def _pause() -> float:
+    return random.uniform(0.5, 1.0) * watching.Patience().retry[1]

@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects.identity import Identity
-from airflow_k8s_bigdata.runs import adoption
+from airflow_k8s_bigdata.runs import adoption, owners
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.policy import OnWorkerStop
 
@@ -82,6 +80,17 @@ def as_markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
+async def delete(api: Api, handle: Handle, *, grace_seconds: int | None = None) -> bool:
+    """Delete this very driver, and no successor of its name. Returns whether it was there.
+
+    :param grace_seconds: None: what the pod says.
+    """
+    try:
+        return await api.delete("Pod", handle.namespace, handle.driver, uid=handle.uid, grace_seconds=grace_seconds)
+    except errors.Conflict:
+        return False  # another driver bears the name: ours is gone
+
+
 async def kill(
     api: Api,
     handle: Handle,
@@ -98,8 +107,7 @@ async def kill(
     :param within: seconds to wait until driver and executors are gone.
     :return: whether they were seen to be gone.
     """
-    with contextlib.suppress(errors.Conflict):  # another driver bears the name: ours is gone
-        await api.delete("Pod", handle.namespace, handle.driver, uid=handle.uid, grace_seconds=grace_seconds)
+    await delete(api, handle, grace_seconds=grace_seconds)
     return within > 0 and await _gone(api, handle, within=within, sleep=sleep)
 
 
@@ -141,17 +149,23 @@ async def drivers_of(api: Api, identity: Identity, namespace: str) -> list[Objec
 async def delete_executors(api: Api, handle: Handle) -> int:
     """Remove executors that their driver could not: one that was killed leaves them all (Spark 4.3, recorded).
 
-    Returns how many there were.
+    Those of a StatefulSet or Deployment go with it: it would make them anew. Returns how many there were.
     """
-    mine = [
-        pod
-        for pod in await _listed(api, handle.identity, handle.namespace, "executor")
-        if handle.uid in _owners(pod) or not _owners(pod)
-    ]
-    for pod in mine:
-        if not pod["metadata"].get("deletionTimestamp"):
-            await api.delete("Pod", handle.namespace, pod["metadata"]["name"], uid=pod["metadata"]["uid"])
-    return len(mine)
+    listed = await _listed(api, handle.identity, handle.namespace, "executor")
+    known: dict[str, Object] = {}
+    await owners.learn(api, handle.namespace, filter(_is_of_a_set, listed), known)
+    count = 0
+    doomed: dict[str, Object] = {}
+    for pod in listed:
+        chain = [pod, *(known[one["uid"]] for one in owners.above(pod, known) if one["uid"] in known)]
+        mine = [obj for obj in chain if _owns(handle, obj)]
+        count += bool(mine)
+        doomed |= {obj["metadata"]["uid"]: obj for obj in mine}
+    for obj in doomed.values():
+        meta = obj["metadata"]
+        if not meta.get("deletionTimestamp"):
+            await api.delete(obj.get("kind") or "Pod", handle.namespace, meta["name"], uid=meta["uid"])
+    return count
 
 
 async def _gone(api: Api, handle: Handle, *, within: float, sleep: Sleep) -> bool:
@@ -174,5 +188,15 @@ async def _listed(api: Api, identity: Identity, namespace: str, role: str) -> li
     return list(listed.get("items") or [])
 
 
-def _owners(pod: Object) -> Iterable[str]:
-    return {owner["uid"] for owner in pod["metadata"].get("ownerReferences") or ()}
+def _owns(handle: Handle, obj: Object) -> bool:
+    """Whether the driver owns it, or nobody does though it is labelled as its executor."""
+    uids = {reference["uid"] for reference in owners.references(obj)}
+    return handle.uid in uids or (not uids and _role(obj) == "executor")
+
+
+def _is_of_a_set(pod: Object) -> bool:
+    return any(reference["kind"] != "Pod" for reference in owners.references(pod))
+
+
+def _role(obj: Object) -> str:
+    return str((obj["metadata"].get("labels") or {}).get("spark-role", ""))

@@ -7,6 +7,7 @@ to the pod, where the credentials may use that. Both are extras: what can't be h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,11 @@ import msgspec
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects import identity, quantities
+from airflow_k8s_bigdata.runs import concealing
+from airflow_k8s_bigdata.workloads.spark import properties
 
 if TYPE_CHECKING:
-    from airflow_k8s_bigdata.kube.api import Api, Sleep
+    from airflow_k8s_bigdata.kube.api import Api, Object, Sleep
     from airflow_k8s_bigdata.runs.handle import Handle
 
 FIRST_AFTER, EVERY = 10.0, 20.0
@@ -32,37 +35,63 @@ class Measures:
     def __init__(self) -> None:
         self.peak_memory: dict[str, int] = {}
         self.spark: dict[str, int] = {}
+        self._ready = False
 
     async def keep(self, api: Api, handle: Handle, *, sleep: Sleep = asyncio.sleep) -> None:
-        """Ask until cancelled, or until neither may be asked.
+        """Ask until cancelled, or until neither may be asked. What is not answered is no matter, and nothing is said.
 
         Who may not ask, or asks for an API that the cluster does not serve, does so once. A UI that does not answer may
-        not have begun yet.
+        not have begun yet; one that is switched off is not asked.
         """
         asked = [self._memory, self._counts] if handle.application_id else [self._memory]
         await sleep(FIRST_AFTER)
         while asked:
             for ask in tuple(asked):
                 try:
-                    await ask(api, handle)
+                    if not await ask(api, handle):
+                        asked.remove(ask)
                 except (errors.ClusterError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
                     if ask == self._memory or isinstance(error, errors.Forbidden):
                         asked.remove(ask)
             await sleep(EVERY)
 
-    async def _memory(self, api: Api, handle: Handle) -> None:
+    async def _memory(self, api: Api, handle: Handle) -> bool:
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{handle.namespace}/pods"
         params = {"labelSelector": f"{identity.RUN}={handle.identity.run_key}"}
         answer = await api.request("GET", path, params=params, action="ask for the run's memory")
         for role, size in memory_by_role(answer.get("items") or ()).items():
             self.peak_memory[role] = max(self.peak_memory.get(role, 0), size)
+        return True
 
-    async def _counts(self, api: Api, handle: Handle) -> None:
+    async def _counts(self, api: Api, handle: Handle) -> bool:
+        if not self._ready:
+            pod = await api.get("Pod", handle.namespace, handle.driver)
+            if not any(status.get("ready") for status in (pod.get("status") or {}).get("containerStatuses") or ()):
+                return True
+            if await _is_switched_off(api, pod):
+                return False
+            self._ready = True
         base = f"/api/v1/namespaces/{handle.namespace}/pods/{handle.driver}:{UI_PORT}/proxy/api/v1/applications"
         action = "ask Spark's UI for its counts"
-        stages = msgspec.json.decode(await api.read("GET", f"{base}/{handle.application_id}/stages", action=action))
-        jobs = msgspec.json.decode(await api.read("GET", f"{base}/{handle.application_id}/jobs", action=action))
+
+        async def answer(what: str) -> Any:
+            path = f"{base}/{handle.application_id}/{what}"
+            return msgspec.json.decode(await api.read("GET", path, action=action, again=False))
+
+        stages, jobs = await answer("stages"), await answer("jobs")
         self.spark = counts(jobs, stages)
+        return True
+
+
+async def _is_switched_off(api: Api, driver: Object) -> bool:
+    """Whether a properties file that the driver mounts says that Spark has no UI."""
+    for name in concealing.config_maps(driver):
+        with contextlib.suppress(errors.ClusterError, ValueError):
+            found = await api.get("ConfigMap", driver["metadata"]["namespace"], name)
+            for file, text in (found.get("data") or {}).items():
+                if file.endswith(".properties") and properties.load(text).get("spark.ui.enabled") == "false":
+                    return True
+    return False
 
 
 def memory_by_role(items: Sequence[Mapping[str, Any]]) -> dict[str, int]:

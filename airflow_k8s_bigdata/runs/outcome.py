@@ -12,7 +12,7 @@ from airflow_k8s_bigdata.objects import diagnosis as diagnoses
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis
 from airflow_k8s_bigdata.objects.redaction import Concealer
 from airflow_k8s_bigdata.objects.stored import converted
-from airflow_k8s_bigdata.workloads.base import Team
+from airflow_k8s_bigdata.workloads.base import Phase, Team
 
 
 class State(enum.StrEnum):
@@ -30,6 +30,8 @@ def _concealed(lines: tuple[str, ...], concealer: Concealer) -> tuple[str, ...]:
 
 
 _LINES = ("log_tail", "traceback", "last_words")
+_ORDERED = ("seconds", "spark", "peak_memory")
+"""Mappings in the order in which they are shown. Stored as pairs: PostgreSQL sorts the keys of a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ class Outcome:
         """A JSON object that `from_json` reads."""
         data = asdict(self)
         data |= {"state": str(self.state), **{name: list(data[name]) for name in _LINES}}
+        data |= {name: _pairs(data[name]) for name in _ORDERED}
+        if data["team"] is not None:
+            data["team"]["failed"] = _pairs(data["team"]["failed"])
         if self.diagnosis is not None:
             data["diagnosis"] |= {"fault": str(self.diagnosis.fault), "evidence": list(self.diagnosis.evidence)}
         return data
@@ -87,7 +92,7 @@ class Outcome:
     @classmethod
     def from_json(cls, data: object) -> Self:
         """The inverse of `to_json`. Raises ValueError for any other shape."""
-        return converted(cls, data)
+        return converted(cls, _with_mappings(data))
 
     def summary(self) -> dict[str, Any]:
         """What the task returns as XCom: plain values for the tasks that come after."""
@@ -100,6 +105,29 @@ class Outcome:
             "seconds": dict(self.seconds),
             "log_lines": self.log_lines,
         }
+
+
+def _pairs(mapping: Mapping[str, Any]) -> list[list[Any]]:
+    return [[key, value] for key, value in mapping.items()]
+
+
+def _with_mappings(data: object) -> object:
+    """What was stored, with what `_pairs` made as mappings again. Of objects, as older releases stored,
+    the phases are put in order; what has another shape is left to who reads it."""
+    if not isinstance(data, Mapping):
+        return data
+    team = data.get("team")
+    if isinstance(team, Mapping):
+        data = {**data, "team": {**team, "failed": _mapping(team.get("failed") or {})}}
+    return {**data, **{name: _mapping(data.get(name) or {}) for name in _ORDERED}}
+
+
+def _mapping(stored: object) -> object:
+    order = {str(phase): number for number, phase in enumerate(Phase)}
+    if isinstance(stored, Mapping):
+        return dict(sorted(stored.items(), key=lambda pair: order.get(pair[0], 0)))
+    pairs = isinstance(stored, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in stored)
+    return {str(key): value for key, value in stored} if pairs and isinstance(stored, list) else stored
 
 
 def failure_text(outcome: Outcome) -> str:

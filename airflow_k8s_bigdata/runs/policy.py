@@ -25,6 +25,18 @@ class Cleanup(enum.StrEnum):
     KEEP_FAILED = "keep_failed"
 
 
+class Remains(enum.StrEnum):
+    """What is left of a driver when its run was cleaned up: what was done, not what was meant.
+
+    GONE: somebody else had deleted it. UNKNOWN: the clean-up failed, it may be there and may even run.
+    """
+
+    KEPT = "kept"
+    DELETED = "deleted"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
 class OnWorkerStop(enum.StrEnum):
     """What happens to the driver when the worker that waits for it is shut down, as in a rolling restart.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -58,6 +58,15 @@ def noted_on(driver: Object) -> Mapping[str, Any] | None:
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None
     return noted if isinstance(noted, dict) else None
+
+
+def over_since(driver: Object) -> tuple[str, datetime] | None:
+    """The state that `annotate` wrote, and when; None when nothing, or nothing that can be read."""
+    noted = noted_on(driver) or {}
+    try:
+        return str(noted["state"]), datetime.fromisoformat(noted["time"]).astimezone(UTC)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,27 @@ from datetime import timedelta
 from airflow_k8s_bigdata.objects import quantities
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome
+from airflow_k8s_bigdata.runs.policy import Remains
+
+_WHERE = {
+    Remains.KEPT: "kept",
+    Remains.DELETED: "deleted with the driver",
+    Remains.GONE: "gone with the driver",
+    Remains.UNKNOWN: "the driver could not be cleaned up",
+}
 
 
-def page(handle: Handle, outcome: Outcome, *, kept: bool) -> str:
+def page(handle: Handle, outcome: Outcome, remains: Remains) -> str:
     """The page as plain text; what is not known has no line.
 
-    :param kept: whether the driver's pod stays, with its log.
+    :param remains: what became of the driver's pod, and its log with it.
     """
-    lines = list(_lines(handle, outcome, kept=kept))
+    lines = list(_lines(handle, outcome, remains))
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
 
 
-def _lines(handle: Handle, outcome: Outcome, *, kept: bool) -> Iterator[tuple[str, str]]:
+def _lines(handle: Handle, outcome: Outcome, remains: Remains) -> Iterator[tuple[str, str]]:
     code = f", exit code {outcome.exit_code}" if outcome.exit_code is not None else ""
     why = f": {outcome.diagnosis.category}" if outcome.diagnosis is not None else ""
     yield "result", f"{outcome.state}{why}{code}"
@@ -32,8 +40,8 @@ def _lines(handle: Handle, outcome: Outcome, *, kept: bool) -> Iterator[tuple[st
     yield from _of_team(outcome)
     if outcome.spark:
         yield "Spark", ", ".join(f"{count} {name}" for name, count in outcome.spark.items())
-    where = f"; kept: kubectl logs -n {handle.namespace} {outcome.driver}" if kept else "; deleted with the driver"
-    yield "log", f"{outcome.log_lines} lines of the driver's in this task's log{where}"
+    command = f": kubectl logs -n {handle.namespace} {outcome.driver}" if remains is Remains.KEPT else ""
+    yield "log", f"{outcome.log_lines} lines of the driver's in this task's log; {_WHERE[remains]}{command}"
 
 
 def _of_team(outcome: Outcome) -> Iterator[tuple[str, str]]:

@@ -8,10 +8,11 @@ import contextvars
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from airflow_k8s_bigdata import errors
-from airflow_k8s_bigdata.objects import identity
+from airflow_k8s_bigdata.objects import identity, pods
 from airflow_k8s_bigdata.objects.essentials import Kept
 
 Wake = Callable[[], None]
@@ -91,6 +92,9 @@ class Subscription:
     :ivar no_events: why Events can't be read; None as far as is known.
     :ivar failed: why nothing will ever come, such as a first list that RBAC refused.
     :ivar begun: whether the run's present state was told.
+    :ivar looking: whether the API is being asked for the run's present state, see `Hub.look`.
+    :ivar seen: what is told was the run's state at this moment or later, by the cluster's clock, as the answer to a
+        question asked then shows. News of a watch do not count: nothing tells those that a dead connection withholds.
     """
 
     __slots__ = (
@@ -101,7 +105,9 @@ class Subscription:
         "degraded",
         "failed",
         "happenings",
+        "looking",
         "no_events",
+        "seen",
         "target",
         "trouble",
         "wake",
@@ -115,6 +121,8 @@ class Subscription:
         self.no_events: errors.ClusterError | None = None
         self.failed: BaseException | None = None
         self.begun = False
+        self.looking = False
+        self.seen: datetime = pods.EPOCH
         self.happenings: Claims | None = None
         self._first: list[bytes] | None = None
         self._news: dict[str, tuple[str, bytes]] | None = None
@@ -137,11 +145,11 @@ class Subscription:
 
     # The hub's side
 
-    def begin(self, pods: Mapping[str, bytes]) -> None:
+    def begin(self, known: Mapping[str, bytes]) -> None:
         """Tell it the present state, by uid."""
         self.begun = True
-        self._first = list(pods.values())
-        for uid in pods:
+        self._first = list(known.values())
+        for uid in known:
             self._claim(uid)
         self.wake()
 
@@ -159,6 +167,11 @@ class Subscription:
         if self._happened is None:
             self._happened = []
         self._happened.append(raw)
+        self.wake()
+
+    def looked(self, asked: datetime) -> None:
+        """Tell it that the API's answer to a question of that moment has been told."""
+        self.looking, self.seen = False, asked
         self.wake()
 
     def fail(self, error: BaseException | None) -> None:

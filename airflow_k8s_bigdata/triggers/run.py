@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, Self
@@ -15,7 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import archives, kube, tasks
-from airflow_k8s_bigdata.runs import flow, killing
+from airflow_k8s_bigdata.runs import flow, killing, waiting
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.logpolicy import Logs
 from airflow_k8s_bigdata.runs.policy import RunPolicy
@@ -63,6 +64,7 @@ class RunTrigger(BaseTrigger):
         self._policy = sys.intern(json.dumps(policy))
         self.kubernetes_conn_id = kubernetes_conn_id
         self.logs = logs
+        self._sink: TriggerSink | None = None
 
     @property
     def handle(self) -> Handle:
@@ -113,8 +115,7 @@ class RunTrigger(BaseTrigger):
 
     async def _follow(self) -> dict[str, Any]:
         handle = self.handle
-        logger: logging.Logger = self.log  # type: ignore[assignment]
-        sink = TriggerSink(logger, handle.identity)
+        sink = self._new_sink()
         try:
             async with kube.connected(self.kubernetes_conn_id) as api:
                 outcome = await flow.follow(
@@ -128,6 +129,10 @@ class RunTrigger(BaseTrigger):
                 )
         except errors.BigDataError as error:
             return {"handle": handle.to_json(), "error": str(error)}
+        except asyncio.CancelledError:
+            # The supervisor may read nothing any more of what is logged after this, so `on_kill` needs the file.
+            sink, self._sink = self._new_sink(), sink
+            raise
         finally:
             sink.close()
         return {"handle": handle.to_json(), "outcome": outcome.to_json()}
@@ -139,29 +144,50 @@ class RunTrigger(BaseTrigger):
         state decides, see `runs.killing`. And it cancels this again about a second later (3.3.2 repeats the list of
         what is to be cancelled until it is), so the work is done in a task of its own.
         """
-        ending = asyncio.create_task(self._end())
+        sink, self._sink = self._sink, None
+        ending = asyncio.create_task(self._end(sink or self._new_sink()))
         _ENDINGS.add(ending)
         ending.add_done_callback(_ENDINGS.discard)
         await asyncio.shield(ending)
 
-    async def _end(self) -> None:
+    async def _end(self, sink: TriggerSink) -> None:
+        try:
+            await self._end_driver(sink)
+        finally:
+            sink.close()
+
+    async def _end_driver(self, sink: TriggerSink) -> None:
         handle = self.handle
         where = f"driver {handle.namespace}/{handle.driver}"
         state = await tasks.state_of_async(handle.identity)
         if killing.wish(state) is killing.Wish.LEAVE:
-            self.log.info("%s is left alone: the task is %s", where, state)
+            sink.note(logging.INFO, f"{where} is left alone: the task is {state}")
             return
-        try:
+
+        def failed(error: errors.ClusterError) -> None:
+            sink.note(logging.ERROR, f"{where} can't be killed for now, trying again: {error}")
+
+        async def kill() -> None:
             async with kube.connected(self.kubernetes_conn_id) as api:
-                if await killing.kill_if_alive(api, handle, within=KILL_SECONDS):
-                    self.log.warning("%s was killed: the task is %s", where, state)
+                if await killing.kill_if_alive(api, handle):
+                    sink.note(logging.WARNING, f"{where} was killed: the task is {state}")
+                    await killing.kill(api, handle, within=KILL_SECONDS)
+
+        try:
+            await waiting.persistently(kill, failed=failed, now=lambda: datetime.now(UTC))
         except errors.BigDataError as error:
-            self.log.error("%s could not be killed; see `k8s-bigdata kill`: %s", where, error)
+            sink.note(logging.ERROR, f"{where} could not be killed; see `k8s-bigdata kill`: {error}")
 
     async def cleanup(self) -> None:
         """What `on_kill` does, for Airflow before 3.3, which has no `on_kill`; this comes after every end of `run`."""
         if not compat.triggers_are_killed():
             await self.on_kill()
+        if self._sink is not None:
+            self._sink.close()
+
+    def _new_sink(self) -> TriggerSink:
+        logger: logging.Logger = self.log  # type: ignore[assignment]
+        return TriggerSink(logger, self.handle.identity)
 
 
 @lru_cache(maxsize=64)

@@ -271,12 +271,18 @@ async def test_without_a_record_elsewhere_a_driver_that_succeeded_is_kept(job: A
     assert recording.noted_on(kept)["state"] == "succeeded"
 
 
-async def test_clean_up_that_is_refused_is_said_and_fails_nothing(job: Any) -> None:
-    done = job("true")
-    handle = replace(await done.launch(), namespace="no-such-namespace", driver="UPPER")
-    outcome = Outcome(State.FAILED, handle.driver, "", "it failed")
-    await flow.finish(done.api, handle, outcome, policy=RunPolicy(cleanup=Cleanup.KEEP), sink=done.sink)
-    assert all(level <= logging.WARNING for level, _ in done.sink.notes)
+async def test_clean_up_that_is_refused_is_said_and_fails_nothing(
+    job: Any, cluster: Any, proxy: Proxy, tmp_path: Path
+) -> None:
+    done = job("true", policy=RunPolicy(cleanup=Cleanup.DELETE))
+    handle = await done.launch()
+    refusing = proxy.kubeconfig(tmp_path / "refusing", namespace=cluster.namespace)
+    with proxy.rule(method="DELETE", path=handle.driver, times=None, status=403) as rule:
+        async with Api(kubeconfig_access(str(refusing))) as api:
+            outcome = await replace(done, api=api).end(handle)
+    assert (outcome.state, rule.seen) == (State.SUCCEEDED, 1)
+    assert [text for level, text in done.sink.notes if level == logging.WARNING] == done.sink.told("clean-up is not")
+    assert len(await done.drivers()) == 1
 
 
 # Cleaning

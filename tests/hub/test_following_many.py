@@ -173,6 +173,21 @@ async def test_trouble_and_its_end_are_told_once_each(server: PodServer, api: Ap
     assert len([note for note in said.notes if "watched" in note or "answers" in note]) == 2
 
 
+async def test_an_outage_is_told_by_the_run_alone_and_not_by_each_request(
+    server: PodServer, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.put(pod(RUN))
+    said = Said()
+    running = asyncio.create_task(follow(api, said, running=timedelta(seconds=1)))
+    await server.until(lambda: server.watches > 0)
+    server.faults = [Refuse(503, "away", times=200, plural="*")]
+    server.cut()
+    await server.until(lambda: not server.faults)
+    await running
+    assert len([note for note in said.notes if "watched" in note or "answers" in note]) == 2
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_without_the_right_to_list_it_ends_with_the_apis_own_words(server: PodServer, api: Api) -> None:
     server.faults = [Refuse(403, 'pods is forbidden: User "me" cannot list', times=10**6)]
     with pytest.raises(errors.Forbidden, match="cannot list"):

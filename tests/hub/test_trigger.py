@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 from airflow.models.trigger import Trigger
 
 from airflow_k8s_bigdata import compat
+from airflow_k8s_bigdata.hooks import tasks
 from airflow_k8s_bigdata.kube import sharing
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import INSTANCE as INSTANCE_LABEL
@@ -22,6 +23,8 @@ from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 from airflow_k8s_bigdata.runs.policy import RunPolicy
+from airflow_k8s_bigdata.runs.sinks import LoggerSink
+from airflow_k8s_bigdata.triggers import run
 from airflow_k8s_bigdata.triggers.collect import CollectTrigger
 from airflow_k8s_bigdata.triggers.run import RunTrigger
 from airflow_k8s_bigdata.workloads.spark import Driver, SparkApplication
@@ -209,6 +212,73 @@ async def test_a_connection_that_does_not_exist_is_told_in_the_event() -> None:
     one = trigger("a")
     one.kubernetes_conn_id = "nobody_made_this"
     assert "nobody_made_this" in (await event_of(one))["error"]
+
+
+# Its task is ended
+
+
+class Told(LoggerSink):
+    """Keeps what the task's log would get, until it is closed."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.closed = False
+
+    def note(self, level: int, text: str) -> None:
+        del level
+        assert not self.closed
+        self.notes.append(text)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def killed(server: PodServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Cancels a trigger as Airflow does when its task has that state; gives what the task's log was told."""
+    told: list[Told] = []
+
+    def sink(*_: object) -> Told:
+        told.append(Told())
+        return told[-1]
+
+    async def state(_: object) -> str:
+        return states[0]
+
+    async def kill(of_task: str) -> list[str]:
+        states.append(of_task)
+        one = trigger("a")
+        following = asyncio.create_task(event_of(one))
+        await server.until(lambda: server.watches > 0)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await one.on_kill()
+        await one.cleanup()
+        assert all(each.closed for each in told)
+        assert all(not each.notes for each in told[1:]), "the file that is open is the one that is read"
+        return told[0].notes
+
+    states: list[str] = []
+    monkeypatch.setattr(run, "TriggerSink", sink)
+    monkeypatch.setattr(tasks, "state_of_async", state)
+    server.put(pod(identity("a").run_key))
+    return kill
+
+
+async def test_a_task_that_was_ended_says_in_its_log_that_its_driver_was_killed(
+    server: PodServer, killed: Callable[[str], Any]
+) -> None:
+    notes = await killed("failed")
+    driver = f"{identity('a').run_key}-driver"
+    assert notes[-1] == f"driver {NAMESPACE}/{driver} was killed: the task is failed"
+    assert server.found() == {}
+
+
+async def test_a_task_that_lives_on_says_that_its_driver_is_left(
+    server: PodServer, killed: Callable[[str], Any]
+) -> None:
+    assert "is left alone: the task is running" in (await killed("running"))[-1]
+    assert len(server.found()) == 1
 
 
 # Somebody else's driver

@@ -10,12 +10,14 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes_asyncio.client import Configuration
 
+from airflow_k8s_bigdata.kube import paths
 from airflow_k8s_bigdata.kube.api import Api
 
 Object = dict[str, Any]
@@ -26,7 +28,10 @@ LONG = 120.0
 
 @dataclass(frozen=True)
 class Refuse:
-    """Answer requests with an error, so many times; `watch` None: lists and watches. `after`: no sooner than that."""
+    """Answer requests with an error, so many times; `watch` None: lists and watches. `after`: no sooner than that.
+
+    `method`: of these alone; "" for all. `path`: of those whose path holds it. `lost`: done, and the answer is refused.
+    """
 
     status: int
     message: str = "refused"
@@ -35,6 +40,10 @@ class Refuse:
     headers: dict[str, str] = field(default_factory=dict)
     plural: str = "pods"
     after: asyncio.Event | None = None
+    method: str = ""
+    path: str = ""
+    reason: str = ""
+    lost: bool = False
 
 
 @dataclass
@@ -45,12 +54,16 @@ class Stored:
     labels: dict[str, str]
     about: str
     data: bytes
+    name: str = ""
 
 
 class PodServer:
     """The objects of one namespace. `requests` counts by method, plural and whether it is a watch.
 
-    `resumed_from` is the resource version that the last watch asked for, `query` all that the last request did.
+    `resumed_from` is the resource version that the last watch asked for, `query` all
+    that the last request did. `graceful`: a deleted pod is told to go
+    and stays until `remove`. `clock` gives what objects are stamped with. `meanwhile` is called before each request is
+    answered, with its method and path. `asked` has each DELETE and PATCH with the uid that it was to hit.
     """
 
     def __init__(self) -> None:
@@ -62,6 +75,10 @@ class PodServer:
         self.silent = False
         self.hangs_up = False
         self.token: str | None = None
+        self.graceful = False
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self.meanwhile: Callable[[str, str], object] = lambda _method, _path: None
+        self.asked: list[str] = []
         self._version = itertools.count(1000)
         self.version = next(self._version)
         self._objects: dict[str, dict[str, Stored]] = defaultdict(dict)
@@ -74,9 +91,10 @@ class PodServer:
 
     def put(self, obj: Object, *, quiet: bool = False) -> Object:
         """Create or replace an object. `quiet`: watches are not told, as if it fell into a gap."""
-        plural = f"{obj.get('kind', 'Pod').lower()}s"
+        plural = paths.KINDS[obj.get("kind", "Pod")][1]
         meta = obj["metadata"]
         meta.setdefault("uid", str(uuid.uuid4()))
+        meta.setdefault("creationTimestamp", self.clock().strftime("%Y-%m-%dT%H:%M:%SZ"))
         known = self._objects[plural].get(meta["name"])
         stored = self._store(obj)
         self._objects[plural][meta["name"]] = stored
@@ -89,6 +107,24 @@ class PodServer:
         gone = json.loads(self._objects[plural].pop(name).data)
         if not quiet:
             self._tell(plural, "DELETED", self._store(gone))
+
+    def found(self, plural: str = "pods") -> dict[str, Object]:
+        """The objects of a kind, by name."""
+        return {name: json.loads(stored.data) for name, stored in self._objects[plural].items()}
+
+    def delete(self, name: str, *, plural: str = "pods") -> None:
+        """What the API does when it is asked to: all that the object owns goes with it."""
+        obj = self.found(plural)[name]
+        if self.graceful and plural == "pods":
+            obj["metadata"]["deletionTimestamp"] = self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+            self.put(obj)
+            return
+        self.remove(name, plural=plural)
+        for kind in list(self._objects):
+            for other in self.found(kind).values():
+                owners = other["metadata"].get("ownerReferences") or ()
+                if owners and all(owner["uid"] == obj["metadata"]["uid"] for owner in owners):
+                    self.delete(other["metadata"]["name"], plural=kind)
 
     def forget(self) -> None:
         """Compact the history: resource versions of before are too old."""
@@ -125,7 +161,7 @@ class PodServer:
         meta = obj["metadata"]
         meta["resourceVersion"] = str(self.version)
         about = (obj.get("involvedObject") or {}).get("uid", "")
-        return Stored(self.version, meta.get("labels") or {}, about, json.dumps(obj).encode())
+        return Stored(self.version, meta.get("labels") or {}, about, json.dumps(obj).encode(), meta["name"])
 
     def _tell(self, plural: str, event: str, stored: Stored) -> None:
         self._history[plural].append((stored.version, event, stored))
@@ -140,12 +176,15 @@ class PodServer:
         self.requests[f"{request.method} {plural}{' watch' if watch else ''}"] += 1
         self.query = dict(request.query)
         self._move()
+        self.meanwhile(request.method, request.path)
         if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
             return _status(401, "Unauthorized")
-        if (fault := self._fault(plural, watch)) is not None:
+        if (fault := self._fault(request, plural, watch)) is not None:
             if fault.after is not None:
                 await fault.after.wait()
-            return _status(fault.status, fault.message, fault.headers)
+            if fault.lost:
+                await self._write(request, plural)
+            return _status(fault.status, fault.message, fault.headers, fault.reason)
         if request.method != "GET":
             return await self._write(request, plural)
         if name := request.match_info.get("name"):
@@ -153,9 +192,10 @@ class PodServer:
             return _status(404, "not found") if found is None else _json(found.data)
         return await (self._watch(request, plural) if watch else self._list(request, plural))
 
-    def _fault(self, plural: str, watch: bool) -> Refuse | None:
+    def _fault(self, request: web.Request, plural: str, watch: bool) -> Refuse | None:
         for index, fault in enumerate(self.faults):
-            if fault.plural == plural and fault.watch in (None, watch):
+            there = fault.plural in ("*", plural) and fault.path in request.path
+            if there and fault.watch in (None, watch) and fault.method in ("", request.method):
                 left = fault.times - 1
                 self.faults[index : index + 1] = [replace(fault, times=left)] if left else []
                 return fault
@@ -172,12 +212,18 @@ class PodServer:
             return _json(json.dumps(self.put(json.loads(await request.read()))).encode())
         if name not in self._objects[plural]:
             return _status(404, "not found")
-        if request.method == "DELETE":
-            self.remove(str(name), plural=plural)
+        return self._change(request.method, plural, str(name), await request.json())
+
+    def _change(self, method: str, plural: str, name: str, body: Object) -> web.Response:
+        obj = self.found(plural)[name]
+        wanted = (body.get("preconditions") if method == "DELETE" else body.get("metadata")) or {}
+        self.asked.append(f"{method} {plural}/{name} {wanted.get('uid', '')}".rstrip())
+        if wanted.get("uid", obj["metadata"]["uid"]) != obj["metadata"]["uid"]:
+            return _status(409, "the uid is another one", reason="Conflict")
+        if method == "DELETE":
+            self.delete(name, plural=plural)
             return _json(b"{}")
-        obj = json.loads(self._objects[plural][str(name)].data)
-        obj.update({key: value for key, value in (await request.json()).items() if key != "metadata"})
-        return _json(json.dumps(self.put(obj)).encode())
+        return _json(json.dumps(self.put(_merged(obj, body))).encode())
 
     async def _list(self, request: web.Request, plural: str) -> web.Response:
         matches = _matcher(request)
@@ -233,15 +279,28 @@ class PodServer:
 def _matcher(request: web.Request) -> Callable[[Stored], bool]:
     labels = [part.partition("=") for part in request.query.get("labelSelector", "").split(",") if part]
     fields = dict(part.split("=") for part in request.query.get("fieldSelector", "").split(",") if part)
-    about = fields.get("involvedObject.uid")
-    return lambda stored: (
-        all(stored.labels.get(key) == value if equals else key in stored.labels for key, equals, value in labels)
-        and about
-        in (
-            None,
-            stored.about,
+    about, name = fields.get("involvedObject.uid"), fields.get("metadata.name")
+
+    def matches(stored: Stored) -> bool:
+        selected = all(
+            stored.labels.get(key) == value if equals else key in stored.labels for key, equals, value in labels
         )
-    )
+        return selected and about in (None, stored.about) and name in (None, stored.name)
+
+    return matches
+
+
+def _merged(obj: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(obj) if isinstance(obj, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged
 
 
 def _json(data: bytes, status: int = 200) -> web.Response:

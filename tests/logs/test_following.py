@@ -237,6 +237,18 @@ async def test_the_log_of_a_vanished_pod_has_a_gap_behind_its_last_line() -> Non
     assert [(gap.after, gap.before, gap.reason) for gap in result.gaps] == [(result.cursor.stamp, "", GONE)]
 
 
+@pytest.mark.parametrize(("faults", "gaps"), [([Cut(0), MISSING], 0), ([MISSING], 1)], ids=["read once", "never read"])
+async def test_a_container_that_printed_nothing_lost_no_line_when_its_pod_is_gone(
+    faults: list[Fault], gaps: int
+) -> None:
+    server, heard, ended = LogServer(faults), Heard(), asyncio.Event()
+    server.end()
+    ended.set()
+    async with serving(server) as api:
+        result = await follow(api, "etl", Driver(), emit=heard, ended=ended, patience=PATIENT, sleep=quickly)
+    assert (len(result.gaps), result.lines) == (gaps, 0)
+
+
 async def test_a_pod_that_vanishes_after_its_log_has_ended_leaves_no_gap() -> None:
     heard, server = Heard(), LogServer([Cut(10**9), MISSING])
     result = await live(server, heard)

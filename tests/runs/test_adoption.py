@@ -95,9 +95,44 @@ def test_a_living_driver_whose_end_is_recorded_already_has_to_go() -> None:
     assert adoption.decide(RUN, [condemned]) == adoption.Wait(gone=(condemned.driver,), delete=(condemned.driver,))
 
 
-def test_a_reported_driver_with_a_sidecar_that_runs_on_has_to_go() -> None:
+SIDECARS: dict[str, list[dict[str, Any]]] = {
+    "the main container has ended": [{"terminated": {"exitCode": 3}}, {"running": {}}],
+    "the sidecar has ended": [{"running": {}}, {"terminated": {"exitCode": 0}}],
+    "the sidecar has not begun": [{"terminated": {"exitCode": 3}}, {"waiting": {}}],
+}
+
+
+@pytest.mark.parametrize("states", SIDECARS.values(), ids=SIDECARS)
+def test_a_reported_driver_with_a_container_that_runs_on_has_to_go(states: list[dict[str, Any]]) -> None:
     sidecar = driver(End.FAILED, recorded=True, phase="Running")
-    assert isinstance(adoption.decide(RUN, [sidecar]), adoption.Wait)
+    statuses = [{"name": f"c{number}", "state": state} for number, state in enumerate(states)]
+    sidecar.driver["status"]["containerStatuses"] = statuses
+    assert not adoption.ended(sidecar.driver)
+    assert adoption.decide(RUN, [sidecar]) == adoption.Wait(gone=(sidecar.driver,), delete=(sidecar.driver,))
+
+
+def test_a_pod_whose_init_container_alone_has_ended_has_not() -> None:
+    pod = driver(phase="Pending").driver
+    pod["status"]["initContainerStatuses"] = [{"name": "i", "state": {"terminated": {"exitCode": 0}}}]
+    assert not adoption.ended(pod)
+
+
+def test_a_pod_is_over_when_its_phase_says_so_whatever_its_containers() -> None:
+    pod = driver(End.FAILED).driver
+    pod["status"]["containerStatuses"] = [{"name": "c", "state": {"running": {}}}]
+    assert adoption.ended(pod)
+
+
+def test_the_highest_generation_is_adopted_and_the_lowest_reported_first() -> None:
+    live = [driver(generation=number) for number in (1, 2, 0)]
+    failed = [driver(End.FAILED, generation=number) for number in (1, 0, 2)]
+    assert adoption.decide(RUN, live) == adoption.Adopt(live[1].driver)
+    assert adoption.decide(RUN, failed) == adoption.Report(failed[1].driver)
+
+
+@pytest.mark.parametrize(("epoch", "number"), [("x", -1), ("-1", -1), ("7", 7), (None, -1)])
+def test_an_epoch_that_is_no_number_is_none(epoch: str | None, number: int) -> None:
+    assert adoption.epoch({"metadata": {"labels": {"airflow-k8s-bigdata/epoch": epoch} if epoch else None}}) == number
 
 
 def test_a_reported_driver_is_not_followed_by_another_before_its_pod_is_over() -> None:
@@ -125,8 +160,14 @@ def test_a_success_that_was_recorded_is_not_the_one_of_a_clear_that_happens_to_k
     assert adoption.standing(cleared, driver()) is Standing.LIVE, "a healthy job is not killed on a suspicion"
 
 
+def test_a_driver_of_the_same_try_is_no_later_ones() -> None:
+    assert not adoption.newer(RUN, driver(epoch=5, try_number=2).driver)
+    assert adoption.newer(RUN, driver(epoch=5, try_number=3).driver)
+
+
 def test_a_driver_of_an_older_release_without_annotations_is_understood() -> None:
     bare = Found({"metadata": {"name": "d", "labels": RUN.labels()}})
+    assert adoption.generation(bare.driver) == 0
     assert adoption.decide(RUN, [bare]) == adoption.Adopt(bare.driver)
 
 

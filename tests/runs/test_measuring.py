@@ -21,6 +21,8 @@ from airflow_k8s_bigdata.runs.measuring import Measures
 
 HANDLE = Handle("etl", "orders-driver", "u1", "spark-1", Identity("a", "d", "r", "t"))
 UI = "/api/v1/namespaces/etl/pods/orders-driver:4040/proxy/api/v1/applications/spark-1"
+POD = "/api/v1/namespaces/etl/pods/orders-driver"
+CONF = "/api/v1/namespaces/etl/configmaps/orders-conf"
 METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/etl/pods"
 JOBS = [{"jobId": 1, "status": "RUNNING"}, {"jobId": 0, "status": "SUCCEEDED"}]
 STAGES = [
@@ -28,6 +30,19 @@ STAGES = [
     {"status": "COMPLETE", "numCompleteTasks": 8, "numFailedTasks": 0},
     {"status": "SKIPPED", "numCompleteTasks": 0, "numFailedTasks": 0},
 ]
+
+
+def driver(*, ready: bool = True) -> dict[str, Any]:
+    """The driver's pod."""
+    volumes = [{"name": "none", "emptyDir": {}}, {"name": "conf", "configMap": {"name": "orders-conf"}}]
+    statuses = [{"name": "proxy", "ready": False}, {"name": "spark-kubernetes-driver", "ready": ready}]
+    meta = {"name": "orders-driver", "namespace": "etl"}
+    return {"metadata": meta, "spec": {"volumes": volumes}, "status": {"containerStatuses": statuses}}
+
+
+def conf(text: str, file: str = "spark.properties") -> dict[str, Any]:
+    """Its config map."""
+    return {"data": {"empty": "", file: text}}
 
 
 def metrics(driver: str, *executors: str) -> dict[str, Any]:
@@ -46,9 +61,12 @@ class Answers:
 
     by_path: dict[str, list[Any]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    statuses: dict[str, int] = field(default_factory=dict)
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked[request.path] += 1
+        if status := self.statuses.get(request.path):
+            return web.json_response({"kind": "Status", "message": "no", "code": status}, status=status)
         given = self.by_path.get(request.path)
         if given is None:
             return web.json_response({"kind": "Status", "message": "not found", "code": 404}, status=404)
@@ -58,7 +76,7 @@ class Answers:
 @pytest.fixture
 async def answers() -> AsyncIterator[Any]:
     """The answers, and what is measured after so many rounds."""
-    made = Answers()
+    made = Answers({POD: [driver()], CONF: [conf("spark.app.name=orders")]})
     app = web.Application()
     app.router.add_get("/{path:.*}", made.answer)
     server = TestServer(app)
@@ -110,6 +128,39 @@ async def test_what_a_cluster_does_not_have_is_asked_for_once(answers: Any) -> N
 async def test_a_ui_that_has_not_begun_is_asked_again(answers: Any) -> None:
     answers.made.by_path |= {f"{UI}/jobs": [JOBS], f"{UI}/stages": ["no such application", STAGES]}
     assert (await answers.measured(2)).spark["jobs"] == 2
+
+
+async def test_a_ui_is_not_asked_before_a_container_is_ready(answers: Any) -> None:
+    answers.made.by_path |= {f"{UI}/jobs": [JOBS], f"{UI}/stages": [STAGES]}
+    answers.made.by_path[POD] = [{"metadata": {}}, driver(ready=False), driver()]
+    assert (await answers.measured(2)).spark == {}
+    assert answers.made.asked[f"{UI}/stages"] == 0
+    assert (await answers.measured(1)).spark["jobs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "asked"),
+    [
+        (conf("spark.ui.enabled=false"), 0),
+        (conf("spark.ui.enabled=true"), 2),
+        (conf("spark.ui.enabled=false", "notes.txt"), 2),
+        ({}, 2),
+    ],
+    ids=["switched off", "switched on", "in another file", "no data"],
+)
+async def test_a_ui_that_is_switched_off_is_not_asked(answers: Any, found: dict[str, Any], asked: int) -> None:
+    answers.made.by_path |= {CONF: [found], f"{UI}/jobs": [JOBS], f"{UI}/stages": [STAGES]}
+    await answers.measured(2)
+    assert (answers.made.asked[f"{UI}/stages"], answers.made.asked[CONF]) == (asked, 1)
+
+
+async def test_a_ui_that_does_not_answer_is_asked_once_at_a_time_and_nothing_is_said(
+    answers: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers.made.statuses[f"{UI}/stages"] = 503
+    await answers.measured(3)
+    assert answers.made.asked[f"{UI}/stages"] == 3
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
 async def test_an_answer_that_is_none_is_left_out(answers: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from airflow_k8s_bigdata.objects.diagnosis import diagnose
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
+from airflow_k8s_bigdata.runs.policy import Remains
 from airflow_k8s_bigdata.runs.resultpage import page
 from airflow_k8s_bigdata.workloads.base import Team
 
@@ -41,24 +43,52 @@ LOST = Outcome(State.LOST, "orders-driver", "", "gone", diagnosis=diagnose("driv
 LOST_PAGE = """\
 result  lost: driver-vanished
 driver  etl/orders-driver
-log     0 lines of the driver's in this task's log; kept: kubectl logs -n etl orders-driver"""
+log     0 lines of the driver's in this task's log; gone with the driver"""
 
 
-@pytest.mark.parametrize(("outcome", "kept", "text"), [(GOOD, False, GOOD_PAGE), (LOST, True, LOST_PAGE)])
-def test_a_page_says_what_is_known_and_nothing_else(outcome: Outcome, kept: bool, text: str) -> None:
-    assert page(HANDLE, outcome, kept=kept) == text
+@pytest.mark.parametrize(
+    ("outcome", "remains", "text"), [(GOOD, Remains.DELETED, GOOD_PAGE), (LOST, Remains.GONE, LOST_PAGE)]
+)
+def test_a_page_says_what_is_known_and_nothing_else(outcome: Outcome, remains: Remains, text: str) -> None:
+    assert page(HANDLE, outcome, remains) == text
+
+
+@pytest.mark.parametrize(
+    ("remains", "words"),
+    [
+        (Remains.KEPT, "kept: kubectl logs -n etl orders-driver"),
+        (Remains.DELETED, "deleted with the driver"),
+        (Remains.GONE, "gone with the driver"),
+        (Remains.UNKNOWN, "the driver could not be cleaned up"),
+    ],
+)
+def test_a_page_says_what_became_of_the_drivers_own_log(remains: Remains, words: str) -> None:
+    assert page(HANDLE, GOOD, remains).endswith(f"in this task's log; {words}")
+
+
+def sorted_as_postgresql_does(value: Any) -> Any:
+    """JSONB keeps the keys of an object by length, then by bytes."""
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: (len(key), key))
+        return {key: sorted_as_postgresql_does(value[key]) for key in keys}
+    return [sorted_as_postgresql_does(one) for one in value] if isinstance(value, list) else value
+
+
+def test_phases_that_an_older_release_stored_come_back_in_their_order() -> None:
+    stored = GOOD.to_json() | {"seconds": {"Running": 2.0, "Queued": 0.5, "Starting": 1.0}}
+    assert list(Outcome.from_json(stored).seconds) == ["Queued", "Starting", "Running"]
 
 
 def test_a_page_survives_airflow_s_database() -> None:
-    again = Outcome.from_json(GOOD.to_json())
-    assert page(HANDLE, again, kept=False) == GOOD_PAGE
+    again = Outcome.from_json(sorted_as_postgresql_does(GOOD.to_json()))
+    assert page(HANDLE, again, Remains.DELETED) == GOOD_PAGE
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.0, "0.0 s"), (9.96, "10.0 s"), (59.4, "59 s"), (200, "3 min 20 s")])
 def test_times_are_told_for_people(seconds: float, text: str) -> None:
-    assert f"time         Running {text}\n" in page(HANDLE, replace(GOOD, seconds={"Running": seconds}), kept=True)
+    assert f"time         Running {text}\n" in page(HANDLE, replace(GOOD, seconds={"Running": seconds}), Remains.KEPT)
 
 
 def test_dynamic_allocation_has_no_number_that_was_asked_for() -> None:
     dynamic = replace(GOOD, team=Team(peak=3))
-    assert "executors    3 seen, 3 at once, none failed\n" in page(HANDLE, dynamic, kept=True)
+    assert "executors    3 seen, 3 at once, none failed\n" in page(HANDLE, dynamic, Remains.KEPT)

@@ -38,9 +38,16 @@ LONG = "sleep 600"
 SECRET = "correct-horse-battery-staple"
 
 
-def shell(script: str, *, driver: dict[str, Any] | None = None, **spec: Any) -> SparkApplication:
+def shell(
+    script: str,
+    *,
+    driver: dict[str, Any] | None = None,
+    mounts: list[dict[str, str]] | None = None,
+    **spec: Any,
+) -> SparkApplication:
     """An application whose driver is a shell. `driver`: fields of `Driver`; `spec`: fields of the pod template's."""
-    template = {"spec": {"containers": [{"name": "shell", "command": ["sh", "-c", script]}], **spec}}
+    container = {"name": "shell", "command": ["sh", "-c", script], "volumeMounts": mounts or []}
+    template = {"spec": {"containers": [container], **spec}}
     fields = {"memory": "64m", "memory_overhead": "16m", "service_account": ACCOUNT, **(driver or {})}
     return SparkApplication(
         main="local:///none.py", image="busybox", driver=Driver(pod_template=template, **fields), conf=LITTLE_CPU
@@ -60,8 +67,10 @@ def init(script: str) -> dict[str, Any]:
     return {"initContainers": [{"name": "before", "image": "busybox", "command": ["sh", "-c", script]}]}
 
 
-def config_map_volume(name: str) -> list[dict[str, Any]]:
-    return [{"name": "settings", "configMap": {"name": name}}]
+def config_map_volume(name: str) -> dict[str, Any]:
+    """A volume that is mounted: the kubelet looks for no other."""
+    volume = {"name": "settings", "configMap": {"name": name}}
+    return {"volumes": [volume], "mounts": [{"name": "settings", "mountPath": "/settings"}]}
 
 
 AT_ONCE = {
@@ -89,7 +98,7 @@ AT_ONCE = {
 """End by themselves."""
 
 STARTING = {
-    "config-map-missing": shell("true", volumes=config_map_volume("nobody-made-this")),
+    "config-map-missing": shell("true", **config_map_volume("nobody-made-this")),
     "secret-missing": shell("true", driver={"secret_env": {"PASSWORD": "nobody-made-this:key"}}),
     "volume-not-mounted": shell("true", driver=mounted(Nfs("127.0.0.1", "/nothing"))),
     "image-not-present": replace(
