@@ -103,7 +103,7 @@ def _become(libc: ctypes.CDLL, command: list[str], env: dict[str, str], workdir:
         os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
 
 
-def _execute(command: list[str], env: dict[str, str]) -> None:
+def _execute(command: list[str], env: dict[str, str]) -> NoReturn:
     """Execute the command as a shell finds it. Raises OSError.
 
     The standard library's own search imports a module, and here that would be one of the container's.
