@@ -16,7 +16,6 @@ import msgspec
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects.identity import PREFIX, Identity
-from airflow_k8s_bigdata.objects.stored import converted
 from airflow_k8s_bigdata.runs.handle import Handle
 from airflow_k8s_bigdata.runs.outcome import Outcome, State
 
@@ -96,7 +95,9 @@ class Record:
     @classmethod
     def from_json(cls, data: object) -> Self:
         """The inverse of `to_json`. Raises ValueError for any other shape."""
-        return converted(cls, data)
+        if not isinstance(data, Mapping):
+            raise ValueError(f"not a stored {cls.__name__}: {type(data).__name__}")
+        return cls(Handle.from_json(data.get("handle")), Outcome.from_json(data.get("outcome")))
 
 
 def _stamp(moment: datetime) -> str:

@@ -167,7 +167,8 @@ async def test_a_limit_that_passes_while_all_is_well_is_asked_about_once(
 ) -> None:
     run = await follow(job, clock, "running", together=together, began=clock.now() - 2 * LIMIT)
     assert (await run.outcome).state is State.FAILED
-    assert server.requests["GET pods"] == 4, "two of the launch, one of the watch, one look"
+    looks = "two of the launch, one of the watch, one look, one for the secrets that the outcome must not show"
+    assert server.requests["GET pods"] == 5, looks
     assert job.sink.warnings == []
 
 

@@ -37,12 +37,12 @@ def driver(*, ready: bool = True) -> dict[str, Any]:
     volumes = [{"name": "none", "emptyDir": {}}, {"name": "conf", "configMap": {"name": "orders-conf"}}]
     statuses = [{"name": "proxy", "ready": False}, {"name": "spark-kubernetes-driver", "ready": ready}]
     meta = {"name": "orders-driver", "namespace": "etl"}
-    return {"metadata": meta, "spec": {"volumes": volumes}, "status": {"containerStatuses": statuses}}
+    return {"kind": "Pod", "metadata": meta, "spec": {"volumes": volumes}, "status": {"containerStatuses": statuses}}
 
 
 def conf(text: str, file: str = "spark.properties") -> dict[str, Any]:
     """Its config map."""
-    return {"data": {"empty": "", file: text}}
+    return {"kind": "ConfigMap", "metadata": {"name": "orders-conf"}, "data": {"empty": "", file: text}}
 
 
 def metrics(driver: str, *executors: str) -> dict[str, Any]:
@@ -73,6 +73,10 @@ class Answers:
         return web.json_response(given.pop(0) if len(given) > 1 else given[0])
 
 
+async def no_pause(seconds: float) -> None:
+    """Between two tries of a request."""
+
+
 @pytest.fixture
 async def answers() -> AsyncIterator[Any]:
     """The answers, and what is measured after so many rounds."""
@@ -96,7 +100,7 @@ async def answers() -> AsyncIterator[Any]:
                 await asyncio.Event().wait()
 
         measures = Measures()
-        async with Api(access) as api:
+        async with Api(access, sleep=no_pause) as api:
             keeping = asyncio.create_task(measures.keep(api, HANDLE, sleep=sleep))
             await asyncio.wait([keeping, asyncio.create_task(over.wait())], return_when=asyncio.FIRST_COMPLETED)
             keeping.cancel()
@@ -132,7 +136,7 @@ async def test_a_ui_that_has_not_begun_is_asked_again(answers: Any) -> None:
 
 async def test_a_ui_is_not_asked_before_a_container_is_ready(answers: Any) -> None:
     answers.made.by_path |= {f"{UI}/jobs": [JOBS], f"{UI}/stages": [STAGES]}
-    answers.made.by_path[POD] = [{"metadata": {}}, driver(ready=False), driver()]
+    answers.made.by_path[POD] = [{"kind": "Pod", "metadata": {"name": "orders-driver"}}, driver(ready=False), driver()]
     assert (await answers.measured(2)).spark == {}
     assert answers.made.asked[f"{UI}/stages"] == 0
     assert (await answers.measured(1)).spark["jobs"] == 2
@@ -144,7 +148,7 @@ async def test_a_ui_is_not_asked_before_a_container_is_ready(answers: Any) -> No
         (conf("spark.ui.enabled=false"), 0),
         (conf("spark.ui.enabled=true"), 2),
         (conf("spark.ui.enabled=false", "notes.txt"), 2),
-        ({}, 2),
+        ({"kind": "ConfigMap", "metadata": {"name": "orders-conf"}}, 2),
     ],
     ids=["switched off", "switched on", "in another file", "no data"],
 )
