@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -45,10 +46,10 @@ class Result:
     faults: list[str] = field(default_factory=list)
 
 
-def unit(python: Path, result: Result) -> None:
+def unit(python: Path, result: Result, tests: list[str]) -> None:
     """Run the unit tests and keep their last line."""
     ignored = [f"--ignore=tests/{name}" for name in REAL]
-    command = [python, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", "-m", UNIT, *ignored, "tests"]
+    command = [python, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal", "-m", UNIT, *ignored, *tests]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or [""]
     result.unit = lines[-1].strip("= ")
@@ -88,6 +89,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", default=[row.name for row in ROWS], help="names of rows; all if none")
     parser.add_argument("--lock", action="store_true", help="renew the locks instead")
     parser.add_argument("--only", choices=("unit", "runs"), help="leave the other part out")
+    parser.add_argument("--tests", nargs="*", default=["tests"], help="which unit tests")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     rows = [row for row in ROWS if row.name in given.rows]
@@ -95,21 +97,27 @@ def main() -> int:
         for row in rows:
             environments.lock(row)
         return 0
-    with tempfile.TemporaryDirectory() as folder, shared_cluster(Path(folder) / "cluster") as cluster:
-        results = [tried(row, cluster, Path(folder), given.only) for row in rows]
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        place = Path(folder)
+        cluster = None if given.only == "unit" else stack.enter_context(shared_cluster(place / "cluster"))
+        results = [tried(row, cluster, place, unit_tests=given.tests if given.only != "runs" else []) for row in rows]
     report(results, as_json=given.json)
     return int(any(result.faults for result in results))
 
 
-def tried(row: Row, cluster: Cluster, folder: Path, only: str | None) -> Result:
-    """Everything for one row; progress goes to stderr."""
+def tried(row: Row, cluster: Cluster | None, folder: Path, *, unit_tests: list[str]) -> Result:
+    """Everything for one row; progress goes to stderr.
+
+    :param cluster: for the runs; None: no runs.
+    :param unit_tests: which; none: not these.
+    """
     print(f"{row.name}: Airflow {row.airflow}, provider {row.provider}", file=sys.stderr, flush=True)
     python = environments.environment(row)
     version = subprocess.run([python, "-V"], capture_output=True, text=True, check=True).stdout.split()[-1]
     result = Result(row, version)
-    if only != "runs":
-        unit(python, result)
-    if only != "unit":
+    if unit_tests:
+        unit(python, result, unit_tests)
+    if cluster is not None:
         runs(python, cluster, folder, result)
     print(f"  {result.unit}; {result.runs}", file=sys.stderr, flush=True)
     for fault in result.faults:
