@@ -160,6 +160,7 @@ class Cluster:
             watcher=self._watcher,
             reviews=Reviews(store, self._tokens, authorizer, now),
             pods=PodRoutes(store, registry, self._node.log_stream, self._node.execute, self._proxy, now),
+            authorizer=authorizer,
         )
         admin = AdminRoutes(self._tokens.admin, Faults(), store, self._watcher, self._now, self._node)
         self._server = ApiServer(catalog, self._tokens, authorizer, routes, admin)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from airflow_k8s_bigdata.localkube.selectors import selects
+from airflow_k8s_bigdata.localkube.statuses import forbidden, forbidden_path
 from airflow_k8s_bigdata.localkube.store import Object, Store
 from airflow_k8s_bigdata.localkube.tokens import User
 
-_GROUP = "rbac.authorization.k8s.io"
-ROLES = f"roles.{_GROUP}"
-CLUSTER_ROLES = f"clusterroles.{_GROUP}"
-ROLE_BINDINGS = f"rolebindings.{_GROUP}"
-CLUSTER_ROLE_BINDINGS = f"clusterrolebindings.{_GROUP}"
+GROUP = "rbac.authorization.k8s.io"
+MASTERS = "system:masters"
+"""The group that no role can keep from anything."""
+ROLES = f"roles.{GROUP}"
+CLUSTER_ROLES = f"clusterroles.{GROUP}"
+ROLE_BINDINGS = f"rolebindings.{GROUP}"
+CLUSTER_ROLE_BINDINGS = f"clusterrolebindings.{GROUP}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +39,66 @@ class Authorizer:
 
     def allows(self, user: User, wanted: Attributes) -> bool:
         """Whether one of the user's rules covers the request."""
-        if "system:masters" in user.groups:
+        if MASTERS in user.groups:
             return True
         return any(covers(rule, wanted) for rule in self.rules(user, wanted.namespace))
 
+    def require(self, user: User, wanted: Attributes) -> None:
+        """Raises ApiError (403) unless the user may."""
+        if self.allows(user, wanted):
+            return
+        if wanted.path:
+            raise forbidden_path(user.name, wanted.verb, wanted.path)
+        scope = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
+        what = f'resource "{wanted.resource}" in API group "{wanted.group}"'
+        why = f'User "{user.name}" cannot {wanted.verb} {what} {scope}'
+        raise forbidden(wanted.resource, wanted.name, why, wanted.group)
+
     def rules(self, user: User, namespace: str) -> Iterator[Object]:
         """The user's rules in a namespace ("" for the cluster's alone)."""
-        if "system:masters" in user.groups:
+        if MASTERS in user.groups:
             yield {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
             yield {"verbs": ["*"], "nonResourceURLs": ["*"]}
             return
         for binding in self._store.list(CLUSTER_ROLE_BINDINGS):
             if _binds(binding, user, ""):
-                yield from self._role_rules(binding["roleRef"], "")
+                yield from self.role_rules(binding.get("roleRef") or {}, "")
         if namespace:
             for binding in self._store.list(ROLE_BINDINGS, namespace):
                 if _binds(binding, user, namespace):
-                    yield from self._role_rules(binding["roleRef"], namespace)
+                    yield from self.role_rules(binding.get("roleRef") or {}, namespace)
 
-    def _role_rules(self, reference: Object, namespace: str) -> list[Object]:
-        if reference.get("kind") == "ClusterRole":
-            role = self._store.find(CLUSTER_ROLES, "", reference.get("name", ""))
-        else:
-            role = self._store.find(ROLES, namespace, reference.get("name", ""))
-        return list((role or {}).get("rules") or ())
+    def role_exists(self, reference: Object, namespace: str) -> bool:
+        """Whether there is the role that a binding in a namespace ("" for the cluster) refers to."""
+        return self._role(reference, namespace) is not None
+
+    def role_rules(self, reference: Object, namespace: str) -> list[Object]:
+        """The rules of the role that a binding refers to, [] when there is none."""
+        role = self._role(reference, namespace) or {}
+        selectors = (role.get("aggregationRule") or {}).get("clusterRoleSelectors")
+        if not selectors:
+            return list(role.get("rules") or ())
+        return [
+            rule
+            for each in self._store.list(CLUSTER_ROLES)
+            if _selected(each, selectors, role)
+            for rule in each.get("rules") or ()
+        ]
+
+    def _role(self, reference: Object, namespace: str) -> Object | None:
+        name = reference.get("name", "")
+        match reference.get("kind"):
+            case "ClusterRole":
+                return self._store.find(CLUSTER_ROLES, "", name)
+            case "Role" if namespace:
+                return self._store.find(ROLES, namespace, name)
+        return None
+
+
+def _selected(role: Object, selectors: list[Object], own: Object) -> bool:
+    """Whether an aggregated role takes its rules from another one."""
+    labels = role["metadata"].get("labels") or {}
+    return role is not own and any(selects(each, labels) for each in selectors)
 
 
 def _binds(binding: Object, user: User, namespace: str) -> bool:
@@ -66,7 +106,7 @@ def _binds(binding: Object, user: User, namespace: str) -> bool:
         kind, name = subject.get("kind"), subject.get("name")
         if kind == "ServiceAccount":
             home = subject.get("namespace") or namespace
-            if user.name == f"system:serviceaccount:{home}:{name}":
+            if home and user.name == f"system:serviceaccount:{home}:{name}":
                 return True
         elif (kind == "User" and name == user.name) or (kind == "Group" and name in user.groups):
             return True
@@ -79,7 +119,7 @@ def covers(rule: Object, wanted: Attributes) -> bool:
     if "*" not in verbs and wanted.verb not in verbs:
         return False
     if wanted.path:
-        return any(_path_matches(each, wanted.path) for each in rule.get("nonResourceURLs") or ())
+        return any(path_matches(each, wanted.path) for each in rule.get("nonResourceURLs") or ())
     groups = rule.get("apiGroups") or ()
     if "*" not in groups and wanted.group not in groups:
         return False
@@ -92,8 +132,9 @@ def covers(rule: Object, wanted: Attributes) -> bool:
     return not names or wanted.name in names
 
 
-def _path_matches(pattern: str, path: str) -> bool:
-    return path.startswith(pattern[:-1]) if pattern.endswith("*") else path == pattern
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether a rule's nonResourceURL covers a path: `/healthz`, `/apis/*`, `*`."""
+    return path.startswith(pattern.rstrip("*")) if pattern.endswith("*") else path == pattern
 
 
 def _role(name: str, *rules: Object) -> Object:
@@ -136,7 +177,7 @@ _EDIT = [
     _rule([""], ["pods/eviction", "serviceaccounts/token"], ["create"]),
     *[each | {"verbs": _WRITE} for each in _GROUPS_WORK],
 ]
-_ADMIN = [*_EDIT, _rule([_GROUP], ["roles", "rolebindings"], [*_READ, *_WRITE])]
+_ADMIN = [*_EDIT, _rule([GROUP], ["roles", "rolebindings"], [*_READ, *_WRITE])]
 _PUBLIC_PATHS = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
 _DISCOVERY_PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", *_PUBLIC_PATHS]
 
@@ -182,8 +223,8 @@ def default_cluster_role_bindings() -> list[Object]:
     return [
         {
             "metadata": {"name": role},
-            "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": role},
-            "subjects": [{"kind": "Group", "apiGroup": _GROUP, "name": group} for group in groups],
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "Group", "apiGroup": GROUP, "name": group} for group in groups],
         }
         for role, groups in members.items()
     ]
@@ -199,7 +240,7 @@ def spark_objects(namespace: str) -> list[tuple[str, Object]]:
             ROLE_BINDINGS,
             {
                 "metadata": meta,
-                "roleRef": {"apiGroup": _GROUP, "kind": "Role", "name": "spark"},
+                "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "spark"},
                 "subjects": [{"kind": "ServiceAccount", "name": "spark", "namespace": namespace}],
             },
         ),

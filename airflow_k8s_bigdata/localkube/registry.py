@@ -36,6 +36,9 @@ APPLY = "application/apply-patch+yaml"
 PATCH_TYPES = [JSON, MERGE, STRATEGIC, APPLY]
 
 
+Check = Callable[[Object, Object | None], None]
+
+
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     """The options that all writes take.
@@ -43,12 +46,14 @@ class WriteOptions:
     :param dry_run: go through every check, store nothing.
     :param field_validation: Ignore, Warn or Strict; what to do about unknown fields.
     :param manager: who owns the fields that are written; `force` takes them from others (server-side apply).
+    :param check: looks at the new and the stored object (None for a new one) before a write; raises ApiError.
     """
 
     dry_run: bool = False
     field_validation: str = "Warn"
     manager: str = ""
     force: bool = False
+    check: Check | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,8 @@ class Registry:
         self._admission.mutate(resource, obj)
         if resource.key == "services":
             give_cluster_ip(self._store, obj)
+        if options.check:
+            options.check(obj, None)
         _refuse(resource, meta, [*_causes(resource, obj)])
         self._admission.check_quota(resource, obj)
         if applier:
@@ -264,6 +271,8 @@ class Registry:
         if resource.has_generation and _desired(new) != _desired(old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         changes = VALIDATE_CHANGE.get(resource.key)
+        if options.check:
+            options.check(new, old)
         causes = [*metadata_changes(new, old), *(changes(new, old) if changes else ())]
         if resource.key == "pods" and not target.subresource:
             causes += pod_change_causes(new, old)

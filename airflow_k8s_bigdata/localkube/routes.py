@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import WSMsgType, web
 
 from airflow_k8s_bigdata.localkube.bodies import parse_body
 from airflow_k8s_bigdata.localkube.deleting import DeleteOptions, delete_options
+from airflow_k8s_bigdata.localkube.escalation import refuse_escalation
 from airflow_k8s_bigdata.localkube.http import (
     PIECE,
     answer,
@@ -24,6 +25,7 @@ from airflow_k8s_bigdata.localkube.http import (
 )
 from airflow_k8s_bigdata.localkube.listing import list_objects
 from airflow_k8s_bigdata.localkube.podroutes import PodRoutes
+from airflow_k8s_bigdata.localkube.rbac import Attributes, Authorizer
 from airflow_k8s_bigdata.localkube.registry import APPLY, PATCH_TYPES, Registry, Target, WriteOptions, Written
 from airflow_k8s_bigdata.localkube.requests import RequestInfo, is_true
 from airflow_k8s_bigdata.localkube.resources import Catalog, Resource
@@ -37,7 +39,7 @@ from airflow_k8s_bigdata.localkube.statuses import (
     success,
     unsupported_media,
 )
-from airflow_k8s_bigdata.localkube.store import Store
+from airflow_k8s_bigdata.localkube.store import Object, Store
 from airflow_k8s_bigdata.localkube.tokens import User
 from airflow_k8s_bigdata.localkube.views import Views, shape_of, whole
 from airflow_k8s_bigdata.localkube.watching import Watcher, watch_request
@@ -52,9 +54,11 @@ _REVIEWS = {
 }
 
 
+_ACTING = ("attach", "exec", "portforward")
 _EVENTS_AT_ONCE = 32
 
 Verb = Callable[[web.Request, Target], Awaitable[web.StreamResponse]]
+ASKER: web.RequestKey[User] = web.RequestKey("asker", User)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +72,25 @@ class Routes:
     watcher: Watcher
     reviews: Reviews
     pods: PodRoutes
+    authorizer: Authorizer
 
     async def handle(self, request: web.Request, info: RequestInfo, user: User) -> web.StreamResponse:
         """The answer to an authorized request. Raises ApiError."""
+        request[ASKER] = user
         if not self.catalog.of(info.group, info.version):
             return page_not_found()
         resource = self.catalog.find(info.group, info.version, info.plural)
         if resource is None:
             raise no_such_resource()
+        if not _is_served(info, resource):
+            if resource.custom:
+                return page_not_found()
+            raise no_such_resource()
         namespace = info.namespace if resource.namespaced else ""
         target = Target(resource, namespace, info.name, info.subresource)
         if info.subresource:
             return await self._subresource(request, info, target)
-        if info.verb not in resource.verbs:
+        if info.verb not in resource.verbs or not _has_verb(info, resource):
             raise method_not_allowed()
         if resource.plural in _REVIEWS:
             body = decoded_request(await read_object(request, resource.kind), resource.kind)
@@ -125,18 +135,22 @@ class Routes:
         body = await read_object(request, target.resource.kind)
         if target.resource.plural == "bindings":
             return self.pods.bind(target, body)
-        return self._written(request, target.resource, self.registry.create(target, body, _write_options(request)))
+        return self._written(
+            request, target.resource, self.registry.create(target, body, self._write_options(request, target))
+        )
 
     async def _update(self, request: web.Request, target: Target) -> web.Response:
         body = await read_object(request, target.resource.kind)
-        return self._written(request, target.resource, self.registry.update(target, body, _write_options(request)))
+        return self._written(
+            request, target.resource, self.registry.update(target, body, self._write_options(request, target))
+        )
 
     async def _patch(self, request: web.Request, target: Target) -> web.Response:
         media = media_type(request)
         if media not in PATCH_TYPES:
             raise unsupported_media(media, PATCH_TYPES)
         body = await parse_body(await read_body(request), media)
-        options = _write_options(request)
+        options = self._write_options(request, target)
         if media == APPLY:
             if not isinstance(body, dict):
                 raise bad_request("the body of an apply patch must be an object")
@@ -183,6 +197,31 @@ class Routes:
             }
         )
 
+    def _write_options(self, request: web.Request, target: Target) -> WriteOptions:
+        query = request.query
+        agent = request.headers.get("User-Agent", "").partition("/")[0]
+        dry_run = query.get("dryRun", "")
+        if dry_run not in ("", "All"):
+            raise bad_request(f'dryRun: Unsupported value: "{dry_run}": supported values: "All"')
+        user = request[ASKER]
+
+        def check(new: Object, old: Object | None) -> None:
+            if old is None and request.method != "POST":
+                # An apply that makes its object anew is a creation, too.
+                resource = target.resource
+                wanted = Attributes("create", resource.group, resource.plural, target.namespace, target.name)
+                self.authorizer.require(user, wanted)
+            refuse_escalation(self.authorizer, user, target, new, old)
+
+        return WriteOptions(
+            dry_run=dry_run == "All",
+            field_validation=query.get("fieldValidation") or "Warn",
+            # An apply must name its manager; others are named after their program, as the API server does.
+            manager=query.get("fieldManager") or ("" if media_type(request) == APPLY else agent),
+            force=is_true(query.get("force")),
+            check=check,
+        )
+
     # Subresources
 
     async def _subresource(self, request: web.Request, info: RequestInfo, target: Target) -> web.StreamResponse:
@@ -191,6 +230,9 @@ class Routes:
             raise no_such_resource()
         if info.verb not in found.verbs:
             raise method_not_allowed()
+        if target.resource.key == "pods" and info.verb == "get" and info.subresource in _ACTING:
+            # A WebSocket begins with a GET; what goes through it acts in the pod nevertheless.
+            self.authorizer.require(request[ASKER], replace(info.attributes, verb="create"))
         own = target.resource.key == "pods" and info.subresource not in ("status", "resize", "ephemeralcontainers")
         if own or info.subresource == "proxy":
             return await self.pods.handle(request, info, target)
@@ -211,7 +253,7 @@ class Routes:
                 raise bad_request("the body of the request is no object of kind Scale")
             replicas = (decoded_request(body, "Scale").get("spec") or {}).get("replicas", 0)
             patch = {"spec": {"replicas": replicas}}
-            options = _write_options(request)
+            options = self._write_options(request, target)
             obj = self.registry.patch(owner, patch, "application/merge-patch+json", options).object
         meta = {key: obj["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
         spec = {"replicas": obj.get("spec", {}).get("replicas", 0)}
@@ -221,19 +263,27 @@ class Routes:
         )
 
 
-def _write_options(request: web.Request) -> WriteOptions:
-    query = request.query
-    agent = request.headers.get("User-Agent", "").partition("/")[0]
-    dry_run = query.get("dryRun", "")
-    if dry_run not in ("", "All"):
-        raise bad_request(f'dryRun: Unsupported value: "{dry_run}": supported values: "All"')
-    return WriteOptions(
-        dry_run=dry_run == "All",
-        field_validation=query.get("fieldValidation") or "Warn",
-        # An apply must name its manager; others are named after their program, as the API server does.
-        manager=query.get("fieldManager") or ("" if media_type(request) == APPLY else agent),
-        force=is_true(query.get("force")),
-    )
+def _is_served(info: RequestInfo, resource: Resource) -> bool:
+    """Whether a path is one of a resource's.
+
+    A namespace in the path is what authorization has gone by, so it is never dropped: what has no namespaces is not
+    found in one, and what has them is not found without.
+    """
+    if info.scoped:
+        served = resource.namespaced and bool(info.namespace)
+    else:
+        collection = not info.name or info.verb in ("list", "watch")
+        served = not resource.namespaced or (collection and (not resource.custom or info.verb in ("list", "watch")))
+    return served and (bool(info.name) or not info.subresource)
+
+
+def _has_verb(info: RequestInfo, resource: Resource) -> bool:
+    """Whether a path takes a verb of its resource: an object is created in a collection, and changed by its name."""
+    if resource.namespaced and not info.scoped:
+        return info.verb in ("list", "watch")
+    if info.verb == "create":
+        return not info.name
+    return bool(info.name) or info.verb not in ("update", "patch")
 
 
 async def _send_lines(request: web.Request, batches: AsyncIterator[list[bytes]]) -> web.StreamResponse:

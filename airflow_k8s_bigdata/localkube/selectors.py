@@ -195,20 +195,50 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def parse_fields(text: str, key: str) -> list[tuple[str, bool, str]]:
-    """The terms (path, must be equal, value) of a fieldSelector for the resource that the store calls `key`.
+_FIELD_TERM = re.compile(r"((?:[^=!]|!(?!=))*)(!=|==|=)(.*)", re.DOTALL)
+_FIELD_PARTS = re.compile(r"((?:[^\\,]|\\.)*\\?)(?:,|$)", re.DOTALL)
 
-    Raises ApiError (400) for a term without a comparison and for a field that the resource is not indexed by.
+
+def split_fields(text: str) -> list[tuple[str, str, str]]:
+    """The terms (path, operator, value) of a fieldSelector, with `\\,`, `\\=` and `\\\\` in values resolved.
+
+    Raises ApiError (400) for a term without a comparison, and for a value with another escape or a bare `,` or `=`.
     """
     terms = []
-    for part in filter(None, re.split(r"(?<!\\),", text)):
-        match = re.fullmatch(r"([^=!]*)(==|!=|=)(.*)", part)
+    for part in filter(None, _FIELD_PARTS.findall(text)):
+        match = _FIELD_TERM.fullmatch(part)
         if not match:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         path, operator, value = match.groups()
+        terms.append((path, operator, _unescaped(value)))
+    return terms
+
+
+def _unescaped(value: str) -> str:
+    plain, at = [], 0
+    while at < len(value):
+        if value[at] in ",=":
+            # A Go rune, printed as its number.
+            raise bad_request(f"invalid field selector: unescaped character in value: {ord(value[at])}")
+        if value[at] == "\\":
+            at += 1
+            if value[at : at + 1] not in ("\\", ",", "="):
+                raise bad_request(f"invalid field selector: invalid escape sequence: \\{value[at : at + 1]}")
+        plain.append(value[at])
+        at += 1
+    return "".join(plain)
+
+
+def parse_fields(text: str, key: str) -> list[tuple[str, bool, str]]:
+    """The terms (path, must be equal, value) of a fieldSelector for the resource that the store calls `key`.
+
+    Raises ApiError (400) as `split_fields` does, and for a field that the resource is not indexed by.
+    """
+    terms = []
+    for path, operator, value in split_fields(text):
         if path not in ("metadata.name", "metadata.namespace") and path not in _FIELDS.get(key, ()):
             raise bad_request(f"field label not supported: {path}")
-        terms.append((path, operator != "!=", re.sub(r"\\(.)", r"\1", value)))
+        terms.append((path, operator != "!=", value))
     return terms
 
 

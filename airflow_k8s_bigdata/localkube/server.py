@@ -14,15 +14,14 @@ from airflow_k8s_bigdata.localkube.adminroutes import PREFIX as ADMIN_PREFIX
 from airflow_k8s_bigdata.localkube.adminroutes import AdminRoutes
 from airflow_k8s_bigdata.localkube.faults import Fault
 from airflow_k8s_bigdata.localkube.http import MAX_BODY, answer, page_not_found, refusal
-from airflow_k8s_bigdata.localkube.rbac import Attributes, Authorizer
+from airflow_k8s_bigdata.localkube.impersonation import impersonated
+from airflow_k8s_bigdata.localkube.rbac import Authorizer
 from airflow_k8s_bigdata.localkube.requests import RequestInfo, parse_request
 from airflow_k8s_bigdata.localkube.resources import Catalog
 from airflow_k8s_bigdata.localkube.routes import Routes
 from airflow_k8s_bigdata.localkube.statuses import (
     ApiError,
     bad_request,
-    forbidden,
-    forbidden_path,
     internal,
     method_not_allowed,
     unauthorized,
@@ -128,7 +127,7 @@ class ApiServer:
 
     async def _answered(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         user = self._authenticated(request)
-        self._authorize(user, info)
+        self._authorizer.require(user, info.attributes)
         if info.plural:
             return await self._routes.handle(request, info, user)
         return self._plain(info)
@@ -155,38 +154,7 @@ class ApiServer:
             if found is None:
                 raise unauthorized()
             user = found
-        return self._impersonated(request, user)
-
-    def _impersonated(self, request: web.Request, user: User) -> User:
-        """The user that `kubectl --as` names, when the one who asks may impersonate."""
-        name = request.headers.get("Impersonate-User")
-        if not name:
-            return user
-        groups = tuple(request.headers.getall("Impersonate-Group", []))
-        wanted = [("users", name), *(("groups", group) for group in groups)]
-        for resource, each in wanted:
-            if not self._authorizer.allows(user, Attributes("impersonate", "", resource, "", each)):
-                why = (
-                    f'User "{user.name}" cannot impersonate resource "{resource}" in API group "" at the cluster scope'
-                )
-                raise forbidden(resource, each, why)
-        if name.startswith("system:serviceaccount:"):
-            namespace = name.split(":")[2]
-            groups += ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-        return User(name, (*groups, "system:authenticated"))
-
-    # May they
-
-    def _authorize(self, user: User, info: RequestInfo) -> None:
-        wanted = info.attributes
-        if self._authorizer.allows(user, wanted):
-            return
-        if wanted.path:
-            raise forbidden_path(user.name, wanted.verb, wanted.path)
-        scope = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
-        what = f'resource "{wanted.resource}" in API group "{wanted.group}"'
-        why = f'User "{user.name}" cannot {wanted.verb} {what} {scope}'
-        raise forbidden(wanted.resource, wanted.name, why, wanted.group)
+        return impersonated(request.headers, user, self._authorizer)
 
     # Paths that are no resource
 

@@ -69,6 +69,107 @@ def test_a_role_may_be_for_one_name(localkube: LocalKube, namespace: str, base: 
     assert localkube.request("GET", f"{base}/configmaps/other", token=account).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/namespaces/{}/nodes", RBAC + "/namespaces/{}/clusterroles", RBAC + "/namespaces/{}/clusterrolebindings"],
+)
+def test_what_has_no_namespace_is_not_found_in_one(
+    localkube: LocalKube, namespace: str, account: str, path: str
+) -> None:
+    allow(localkube, namespace, resources=["*"], verbs=["*"], apiGroups=["*"])
+    for method in ("GET", "POST", "DELETE"):
+        answer = localkube.request(method, path.format(namespace), {"metadata": {"name": "x"}}, token=account)
+        assert answer.status_code == 404
+        assert answer.json()["message"] == "the server could not find the requested resource"
+        # Authorization comes first.
+        other = localkube.request(method, path.format("default"), {"metadata": {"name": "x"}}, token=account)
+        assert other.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/configmaps/x", 404),
+        ("POST", "/api/v1/configmaps", 405),
+        ("DELETE", "/api/v1/configmaps", 405),
+        ("GET", "/api/v1/namespaces//configmaps", 404),
+        ("POST", "/api/v1/namespaces/default/configmaps/x", 405),
+        ("PUT", "/api/v1/namespaces/default/configmaps", 405),
+        ("PATCH", "/api/v1/namespaces/default/configmaps", 405),
+        ("GET", "/api/v1/namespaces/default/pods//log", 404),
+    ],
+)
+def test_a_path_takes_only_its_own_verbs(localkube: LocalKube, method: str, path: str, status: int) -> None:
+    assert localkube.request(method, path, {"metadata": {"name": "x"}}).status_code == status
+
+
+def test_a_role_for_one_name_deletes_no_collection(
+    localkube: LocalKube, namespace: str, base: str, account: str
+) -> None:
+    allow(localkube, namespace, resources=["configmaps"], verbs=["*"], resourceNames=["mine"])
+    for name in ("mine", "other"):
+        localkube.create(f"{base}/configmaps", {"metadata": {"name": name}})
+    for selector in ("", "metadata.name=mine", r"metadata.namespace!=x\,metadata.name=mine", r"metadata.name=mine\,"):
+        path = f"{base}/configmaps?fieldSelector={selector}"
+        assert localkube.request("DELETE", path, token=account).status_code == 403
+        listed = localkube.request("GET", path, token=account)
+        assert listed.status_code == (200 if selector == "metadata.name=mine" else 403)
+    assert {each["metadata"]["name"] for each in localkube.get(f"{base}/configmaps")["items"]} >= {"mine", "other"}
+
+
+def test_nobody_gives_away_more_than_they_have(localkube: LocalKube, namespace: str, base: str, account: str) -> None:
+    rules = {"resources": ["roles", "rolebindings", "configmaps"], "verbs": ["*"], "resourceNames": []}
+    verbs = ["get", "create", "update", "patch", "delete"]
+    allow(localkube, namespace, **(rules | {"apiGroups": ["rbac.authorization.k8s.io", ""], "verbs": verbs}))
+    roles = f"{RBAC}/namespaces/{namespace}/roles"
+    bindings = f"{RBAC}/namespaces/{namespace}/rolebindings"
+    few = {"metadata": {"name": "few"}, "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]}
+    assert localkube.create(roles, few, token=account).status_code == 201
+    more = {"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}
+    for method, media in (("PATCH", "application/merge-patch+json"), ("PUT", "application/json")):
+        refused = localkube.request(method, f"{roles}/few", few | more, media=media, token=account)
+        assert refused.status_code == 403
+        assert "is attempting to grant RBAC permissions not currently held" in refused.json()["message"]
+    applied = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "new"}} | more
+    path = f"{roles}/new?fieldManager=x"
+    refused = localkube.request("PATCH", path, applied, media="application/apply-patch+yaml", token=account)
+    assert refused.status_code == 403
+    subject = {"kind": "ServiceAccount", "name": "worker", "namespace": namespace}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    binding = {"metadata": {"name": "all"}, "roleRef": role, "subjects": [subject]}
+    assert localkube.create(bindings, binding, token=account).status_code == 403
+    assert localkube.create(bindings, binding | {"roleRef": role | {"kind": "Role", "name": "few"}}, token=account).ok
+
+
+def test_an_apply_that_creates_needs_the_right_to_create(
+    localkube: LocalKube, namespace: str, base: str, account: str
+) -> None:
+    allow(localkube, namespace, resources=["configmaps"], verbs=["patch"])
+    applied = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}}
+    path, media = f"{base}/configmaps/new?fieldManager=x", "application/apply-patch+yaml"
+    refused = localkube.request("PATCH", path, applied, media=media, token=account)
+    assert refused.json()["message"].partition(" cannot ")[2].startswith('create resource "configmaps"')
+
+
+def test_a_websocket_into_a_pod_needs_the_right_to_create(
+    localkube: LocalKube, namespace: str, base: str, account: str
+) -> None:
+    allow(localkube, namespace, resources=["pods/exec", "pods/portforward"], verbs=["get"])
+    localkube.create(f"{base}/pods", pod("p"))
+    for way in ("exec?command=ls", "portforward?ports=80"):
+        refused = localkube.request("GET", f"{base}/pods/p/{way}", token=account)
+        assert refused.status_code == 403
+
+
+def test_another_user_is_taken_on_with_the_right_to_it_alone(localkube: LocalKube, base: str, account: str) -> None:
+    masters = {"Impersonate-User": "x", "Impersonate-Group": "system:masters"}
+    assert localkube.request("GET", f"{base}/pods", token=account, headers=masters).status_code == 403
+    assert localkube.request("GET", f"{base}/pods", headers=masters).status_code == 200
+    nobody = localkube.request("GET", f"{base}/pods", headers={"Impersonate-User": "jane"})
+    assert nobody.json()["message"].startswith('pods is forbidden: User "jane" cannot list')
+    assert localkube.request("GET", "/version", headers={"Impersonate-Group": "x"}).status_code == 500
+
+
 def test_a_token_ends_with_its_account(localkube: LocalKube, base: str, account: str) -> None:
     localkube.request("DELETE", f"{base}/serviceaccounts/worker")
     assert localkube.request("GET", "/api", token=account).status_code == 401
