@@ -1,19 +1,18 @@
 """What the API server's admission plugins do to a request before it is stored.
 
-In Kubernetes' order: namespace lifecycle, priority, limit ranges, service accounts, then (after validation) quotas.
+In Kubernetes' order: namespace lifecycle; what is filled in by limit ranges, service accounts, priority and lost nodes;
+runtime classes; then, when the object is known to be valid, limit ranges again, Pod Security and quotas.
 """
 
 from __future__ import annotations
 
 import secrets
-from decimal import Decimal
 
-from airflow_k8s_bigdata.localkube.defaults import containers_of
-from airflow_k8s_bigdata.localkube.quantities import parse_quantity
+from airflow_k8s_bigdata.localkube import limitranges, podsecurity
+from airflow_k8s_bigdata.localkube.defaults import containers_of, qos_class
 from airflow_k8s_bigdata.localkube.quota import over_quota
 from airflow_k8s_bigdata.localkube.resources import Resource
-from airflow_k8s_bigdata.localkube.schemas import canonical_quantity
-from airflow_k8s_bigdata.localkube.statuses import forbidden, not_found
+from airflow_k8s_bigdata.localkube.statuses import forbidden, invalid, not_found
 from airflow_k8s_bigdata.localkube.store import Object, Store
 
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder, not a secret
@@ -50,10 +49,55 @@ class Admission:
     def mutate(self, resource: Resource, obj: Object) -> None:
         """Fill in what the plugins fill in. Raises ApiError (403) where they refuse."""
         if resource.key == "pods":
-            self._priority(obj)
-            self._limit_ranges(obj)
+            for limit_range in self._limit_ranges(obj):
+                limitranges.give_defaults(limit_range, obj)
+            obj["status"]["qosClass"] = qos_class(obj["spec"])
             self._service_account(obj)
+            self._priority(obj)
             _tolerate_lost_nodes(obj["spec"])
+            self._runtime_class(obj)
+
+    def validate(self, resource: Resource, new: Object, old: Object | None = None) -> list[str]:
+        """Check an object that is valid by itself against its namespace's policies, and return warnings.
+
+        Raises ApiError: 403, and 422 for a namespace's own policy labels.
+
+        :param old: the stored object that is changed, None for a new one.
+        """
+        if resource.key == "namespaces":
+            return self._namespace_policy(new, old)
+        namespace = self._store.find("namespaces", "", new["metadata"].get("namespace", ""))
+        if namespace is None:
+            return []
+        if old is None:
+            self._check_limits(resource, new)
+        if old is not None and not _runs_anew(resource, new, old):
+            return []
+        if resource.key == "pods":
+            why = podsecurity.refusal(namespace, new)
+            if why:
+                raise forbidden("pods", new["metadata"].get("name", ""), why)
+        return list(filter(None, [podsecurity.warning(namespace, resource.key, new)]))
+
+    def _namespace_policy(self, new: Object, old: Object | None) -> list[str]:
+        causes = podsecurity.policies(new["metadata"].get("labels") or {})[2]
+        if causes and (old is None or causes != podsecurity.policies(old["metadata"].get("labels") or {})[2]):
+            raise invalid("Namespace", new["metadata"]["name"], causes)
+        if old is None:
+            return []
+        return podsecurity.changed_namespace(new, old, self._store.list("pods", new["metadata"]["name"]))
+
+    def _check_limits(self, resource: Resource, obj: Object) -> None:
+        checks = {"pods": limitranges.pod_breaches, "persistentvolumeclaims": limitranges.claim_breaches}
+        if resource.key not in checks:
+            return
+        for limit_range in self._limit_ranges(obj):
+            breaches = checks[resource.key](limit_range, obj)
+            if breaches:
+                raise forbidden(resource.plural, obj["metadata"].get("name", ""), limitranges.together(breaches))
+
+    def _limit_ranges(self, obj: Object) -> list[Object]:
+        return self._store.list("limitranges", obj["metadata"]["namespace"])
 
     def check_quota(self, resource: Resource, obj: Object) -> None:
         """Raises ApiError (403) when a ResourceQuota of the namespace would be exceeded."""
@@ -76,19 +120,17 @@ class Admission:
     def _default_priority_class(self) -> Object | None:
         return next((each for each in self._store.list(_PRIORITY_CLASSES) if each.get("globalDefault")), None)
 
-    def _limit_ranges(self, pod: Object) -> None:
-        problems: list[str] = []
-        for limit_range in self._store.list("limitranges", pod["metadata"]["namespace"]):
-            for limit in limit_range["spec"].get("limits") or ():
-                if limit.get("type") == "Container":
-                    for container in containers_of(pod["spec"]):
-                        _apply_defaults(container, limit)
-                        problems += _breaches(container.get("resources") or {}, limit, "Container")
-                elif limit.get("type") == "Pod":
-                    problems += _breaches(_totals(pod["spec"]), limit, "Pod")
-        if problems:
-            why = problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
+    def _runtime_class(self, pod: Object) -> None:
+        name = pod["spec"].get("runtimeClassName")
+        if not name:
+            return
+        found = self._store.find("runtimeclasses.node.k8s.io", "", name)
+        if found is None:
+            why = f'pod rejected: RuntimeClass "{name}" not found'
             raise forbidden("pods", pod["metadata"].get("name", ""), why)
+        overhead = (found.get("overhead") or {}).get("podFixed")
+        if overhead:
+            pod["spec"]["overhead"] = overhead
 
     def _service_account(self, pod: Object) -> None:
         spec, meta = pod["spec"], pod["metadata"]
@@ -138,40 +180,9 @@ def _tolerate_lost_nodes(spec: Object) -> None:
         tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _PATIENCE})
 
 
-def _apply_defaults(container: Object, limit: Object) -> None:
-    resources = container.setdefault("resources", {})
-    for name, amount in (limit.get("default") or {}).items():
-        resources.setdefault("limits", {}).setdefault(name, amount)
-    for name, amount in (limit.get("defaultRequest") or {}).items():
-        resources.setdefault("requests", {}).setdefault(name, amount)
-
-
-def _breaches(resources: Object, limit: Object, what: str) -> list[str]:
-    """How a container's or pod's resources break one item of a LimitRange, in the LimitRanger's words."""
-    problems = []
-    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-    for name, least in (limit.get("min") or {}).items():
-        given = requests.get(name, limits.get(name))
-        if given is None:
-            problems.append(f"minimum {name} usage per {what} is {least}.  No request is specified")
-        elif parse_quantity(given) < parse_quantity(least):
-            problems.append(f"minimum {name} usage per {what} is {least}, but request is {given}")
-    for name, most in (limit.get("max") or {}).items():
-        given = limits.get(name)
-        if given is None:
-            problems.append(f"maximum {name} usage per {what} is {most}.  No limit is specified")
-        elif parse_quantity(given) > parse_quantity(most):
-            problems.append(f"maximum {name} usage per {what} is {most}, but limit is {given}")
-    return problems
-
-
-def _totals(spec: Object) -> Object:
-    sums: dict[str, dict[str, Decimal]] = {"requests": {}, "limits": {}}
-    for container in spec.get("containers") or ():
-        for kind, total in sums.items():
-            for name, amount in ((container.get("resources") or {}).get(kind) or {}).items():
-                total[name] = total.get(name, Decimal(0)) + parse_quantity(amount)
-    return {
-        kind: {name: canonical_quantity(f"{amount.normalize():f}") for name, amount in total.items()}
-        for kind, total in sums.items()
-    }
+def _runs_anew(resource: Resource, new: Object, old: Object) -> bool:
+    """Whether a change is one that Pod Security looks at: of a pod's images, of a workload's template."""
+    if resource.key != "pods":
+        return bool(new.get("spec") != old.get("spec"))
+    images = [[each.get("image") for each in containers_of(pod["spec"])] for pod in (new, old)]
+    return images[0] != images[1]

@@ -217,8 +217,10 @@ class Container:
             return await self._pause(pace.config_retry)
         image, problem = self.state.spec["image"], self.state.state["waiting"].get("message", "")
         seconds = self._next_wait(pace.pull_retry)
+        if not await self._pause(pace.pull_told):
+            return False
         self._pull_back_off(image)
-        if not await self._pause(seconds):
+        if not await self._pause(max(0.0, seconds - pace.pull_told)):
             return False
         self.state.state = podstatus.waiting(
             "ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {problem}'

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+from airflow_k8s_bigdata.localkube.limitranges import default_limit_range
 from airflow_k8s_bigdata.localkube.quantities import parse_quantity
 from airflow_k8s_bigdata.localkube.store import Object
 
@@ -232,4 +233,5 @@ DEFAULTS: dict[str, Defaulting] = {
     "clusterrolebindings.rbac.authorization.k8s.io": default_binding,
     "storageclasses.storage.k8s.io": default_storage_class,
     "resourcequotas": default_status,
+    "limitranges": default_limit_range,
 }

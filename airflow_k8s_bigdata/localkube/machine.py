@@ -65,6 +65,7 @@ class Pace:
     :param mount_retry: first wait after a volume could not be set up; doubles up to `longest`.
     :param config_retry: between attempts while a config map or secret for the environment is missing.
     :param restart: first wait before a restart; doubles up to `longest`. `pull_retry`: the same for image pulls.
+    :param pull_told: from a failed pull to the event that says that the kubelet backs off.
     :param log_end: from the container's end to the end of a followed log.
     """
 
@@ -74,6 +75,7 @@ class Pace:
     mount_retry: float = 0.5
     config_retry: float = 5.0
     pull_retry: float = 10.0
+    pull_told: float = 1.0
     restart: float = 10.0
     longest: float = 300.0
     log_end: float = 1.0

@@ -16,7 +16,7 @@ from airflow_k8s_bigdata.localkube.machine import Machine
 from airflow_k8s_bigdata.localkube.podstatus import ContainerState, PodView
 from airflow_k8s_bigdata.localkube.preparing import PodRuntime
 from airflow_k8s_bigdata.localkube.store import NotFound
-from airflow_k8s_bigdata.localkube.volumes import MountProblem, PodVolumes, is_read_only
+from airflow_k8s_bigdata.localkube.volumes import MountProblem, PodVolumes, is_read_only, used_volumes
 
 Object = dict[str, Any]
 
@@ -158,7 +158,7 @@ class PodWorker:
         self._runtime.etc.mkdir(parents=True, exist_ok=True)
         (self._runtime.etc / "hostname").write_text(self._runtime.hostname + "\n")
         self._hosts.add(self.pod, self._runtime.etc / "hosts", self.address, self._runtime.hostname)
-        missing = list(self.pod["spec"].get("volumes") or ())
+        missing = used_volumes(self.pod["spec"])
         wait = self._machine.pace.mount_retry
         while missing:
             missing = [volume for volume in missing if not self._mounted(volumes, volume)]

@@ -62,7 +62,7 @@ class PodRoutes:
         """Pass a request on to a pod, or to a pod behind a service."""
         if target.resource.key == "nodes":
             raise not_served("nodes/proxy")
-        return await self.proxier.forward(request, target, info.rest or "")
+        return await self.proxier.forward(request, target, info.rest)
 
     def _evict(self, target: Target, eviction: Object) -> web.Response:
         pod = self.registry.get(target)

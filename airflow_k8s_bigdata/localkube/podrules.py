@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from airflow_k8s_bigdata.localkube.fieldrefs import file_causes, variable_causes
 from airflow_k8s_bigdata.localkube.quantities import parse_quantity
 from airflow_k8s_bigdata.localkube.statuses import (
     Cause,
@@ -133,6 +134,8 @@ def _volume_causes(volume: Object, path: str, seen: set[str]) -> Iterator[Cause]
 def _item_causes(source: Object, path: str) -> Iterator[Cause]:
     for at, item in enumerate(source.get("items") or ()):
         yield from _file_path(f"{path}.items[{at}].path", item.get("path", ""))
+        if path.endswith(".downwardAPI"):
+            yield from file_causes(item, f"{path}.items[{at}]")
 
 
 def _file_path(field: str, path: str) -> Iterator[Cause]:
@@ -212,6 +215,7 @@ def _env_causes(container: Object, path: str) -> Iterator[Cause]:
                 "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
             )
             yield bad_value(f"{field}.valueFrom", "", detail)
+        yield from variable_causes(source, f"{field}.valueFrom")
         for kind in ("configMapKeyRef", "secretKeyRef"):
             if kind in source and not source[kind].get("key"):
                 yield required(f"{field}.valueFrom.{kind}.key")

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
+
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
 
+from airflow_k8s_bigdata.localkube.proxylinks import Links
 from airflow_k8s_bigdata.localkube.registry import Target
 from airflow_k8s_bigdata.localkube.selectors import selects
 from airflow_k8s_bigdata.localkube.statuses import ApiError, bad_request, failure, not_found
 from airflow_k8s_bigdata.localkube.store import Object, Store
 
-# Headers that belong to one connection (RFC 9110, 7.6.1), and the caller's credentials, which are not the pod's.
-_KEPT_BACK = {
-    "authorization",
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "content-encoding",
+# Headers that belong to one connection (RFC 9110, 7.6.1).
+_OF_ONE_CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+# The caller's credentials are not the pod's business, and the length is that of the body sent on.
+_KEPT_BACK = _OF_ONE_CONNECTION | {"authorization", "content-length", "host"}
+# Whom the API answers is decided by the API, not by a pod.
+_ACROSS_ORIGINS = {
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
 }
+_LARGEST_PAGE = 16 << 20
+"""Bytes of an HTML page whose links are rewritten; a larger one passes as it is."""
+_WINDOWS = {"": 0, "gzip": 16 + zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}
 
 
 class Proxy:
@@ -37,26 +44,38 @@ class Proxy:
         if self._session is not None:
             await self._session.close()
 
-    async def forward(self, request: web.Request, target: Target, rest: str) -> web.StreamResponse:
-        """Pass a request on and its answer back. Raises ApiError: 400, 404, 503."""
-        _, name, port = _parts(target.name)
+    async def forward(self, request: web.Request, target: Target, rest: str | None) -> web.StreamResponse:
+        """Pass a request on and its answer back. Raises ApiError: 400, 404, 503.
+
+        :param rest: the path behind the proxy as the client wrote it; None sends a browser to the path with a slash,
+            because relative links of a page would lead nowhere without it.
+        """
+        scheme, name, port = _parts(target.name)
+        if scheme not in ("", "http", "https"):
+            raise bad_request(f'invalid {target.resource.singular} request "{target.name}"')
         if target.resource.key == "services":
             address = self._service_address(target.namespace, name, port)
         else:
             address = self._pod_address(target.namespace, name, port)
+        path, query = request.rel_url.raw_path, request.rel_url.raw_query_string
+        if rest is None and request.method in ("GET", "HEAD"):
+            return web.Response(status=301, headers={"Location": f"{path}/" + (f"?{query}" if query else "")})
+        prefix = path if rest is None else path[: len(path) - len(rest) - 1]
         if self._session is None:
-            self._session = aiohttp.ClientSession(auto_decompress=True)
-        headers = {key: value for key, value in request.headers.items() if key.lower() not in _KEPT_BACK}
+            self._session = aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+        url = URL(f"{scheme or 'http'}://{address}/{rest or ''}" + (f"?{query}" if query else ""), encoded=True)
         try:
             async with self._session.request(
                 request.method,
-                f"http://{address}/{rest}",
-                params=request.query,
+                url,
                 data=await request.read(),
-                headers=headers,
+                headers=_forwarded(request, path),
                 allow_redirects=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+                # A pod's certificate is its own: the API server does not check it either.
+                ssl=False,
             ) as found:
-                return await _pass_back(request, found)
+                return await _pass_back(request, found, Links(prefix, address, request.host))
         except aiohttp.ClientConnectionError as error:
             message = f"error trying to reach service: {error}"
             raise ApiError(failure(503, "ServiceUnavailable", message)) from None
@@ -106,11 +125,69 @@ def _parts(text: str) -> tuple[str, str, str]:
     return "", parts[0], parts[1] if len(parts) == 2 else ""
 
 
-async def _pass_back(request: web.Request, found: aiohttp.ClientResponse) -> web.StreamResponse:
-    headers = {key: value for key, value in found.headers.items() if key.lower() not in _KEPT_BACK}
+def _forwarded(request: web.Request, path: str) -> CIMultiDict[str]:
+    """The headers that go to the pod, with those that tell it of the proxy."""
+    headers = _kept(request.headers, _KEPT_BACK)
+    for name in [each for each in headers if each.lower().startswith("impersonate-")]:
+        headers.popall(name, None)
+    before = headers.get("X-Forwarded-For")
+    client = request.remote or ""
+    headers["X-Forwarded-For"] = f"{before}, {client}" if before else client
+    headers["X-Forwarded-Uri"] = path
+    return headers
+
+
+def _kept(headers: Mapping[str, str], dropped: set[str]) -> CIMultiDict[str]:
+    named = {each.strip().lower() for each in headers.get("Connection", "").split(",")}
+    kept = ((name, value) for name, value in headers.items() if name.lower() not in dropped | named)
+    return CIMultiDict(kept)
+
+
+async def _pass_back(request: web.Request, found: aiohttp.ClientResponse, links: Links) -> web.StreamResponse:
+    headers = _kept(found.headers, _OF_ONE_CONNECTION | _ACROSS_ORIGINS)
+    begun = b""
+    media = found.headers.get("Content-Type", "").partition(";")[0].strip()
+    if "Location" in headers:
+        headers["Location"] = links.rewritten(headers["Location"])
+    elif media == "text/html" and request.method != "HEAD":
+        begun = await _beginning(found)
+        page = _page(begun, found.headers.get("Content-Encoding", ""), links)
+        if page is not None:
+            headers.popall("Content-Length", None)
+            return web.Response(status=found.status, headers=headers, body=page)
     response = web.StreamResponse(status=found.status, headers=headers)
     await response.prepare(request)
+    if begun:
+        await response.write(begun)
     async for chunk in found.content.iter_any():
         await response.write(chunk)
     await response.write_eof()
     return response
+
+
+async def _beginning(found: aiohttp.ClientResponse) -> bytes:
+    """The body up to just over the size of a page that is rewritten."""
+    parts, size = [], 0
+    async for chunk in found.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > _LARGEST_PAGE:
+            break
+    return b"".join(parts)
+
+
+def _page(body: bytes, encoding: str, links: Links) -> bytes | None:
+    """A page with its links rewritten, in its encoding; None for one that is too large or in no known encoding."""
+    if encoding not in _WINDOWS or len(body) > _LARGEST_PAGE:
+        return None
+    window = _WINDOWS[encoding]
+    if not window:
+        return links.page(body)
+    unpacking, packing = zlib.decompressobj(window), zlib.compressobj(wbits=window)
+    try:
+        html = unpacking.decompress(body, _LARGEST_PAGE)
+    except zlib.error:
+        return None
+    if unpacking.unconsumed_tail or not unpacking.eof:
+        return None
+    return packing.compress(links.page(html)) + packing.flush()

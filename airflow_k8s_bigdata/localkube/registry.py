@@ -12,6 +12,7 @@ from airflow_k8s_bigdata.localkube.admission import Admission
 from airflow_k8s_bigdata.localkube.defaults import DEFAULTS
 from airflow_k8s_bigdata.localkube.deleting import Deleter
 from airflow_k8s_bigdata.localkube.eventviews import as_core_event, as_new_event
+from airflow_k8s_bigdata.localkube.objectwarnings import object_warnings
 from airflow_k8s_bigdata.localkube.podrules import pod_causes, pod_change_causes
 from airflow_k8s_bigdata.localkube.resources import Catalog, Resource
 from airflow_k8s_bigdata.localkube.schemas import decoded
@@ -113,6 +114,7 @@ class Registry:
         if options.check:
             options.check(obj, None)
         _refuse(resource, meta, [*_causes(resource, obj)])
+        warnings = self._warned(warnings, resource, obj)
         self._admission.check_quota(resource, obj)
         if applier:
             applying.write_owners(obj, {applier: given}, self._stamp())
@@ -277,6 +279,8 @@ class Registry:
         if resource.key == "pods" and not target.subresource:
             causes += pod_change_causes(new, old)
         _refuse(resource, new["metadata"], causes or _causes(resource, new, old))
+        if not target.subresource:
+            warnings = self._warned(warnings, resource, new, old)
         if not tracked:
             applying.track_update(_bare(old), new, self._manager(target, options), self._stamp())
         if options.dry_run:
@@ -289,6 +293,13 @@ class Registry:
         except Conflict:
             raise conflict(resource.plural, target.name, resource.group) from None
         return Written(self.deleter.settle(resource, stored), False, warnings)
+
+    def _warned(
+        self, warnings: tuple[str, ...], resource: Resource, new: Object, old: Object | None = None
+    ) -> tuple[str, ...]:
+        """The warnings about an object, each once, when admission takes it. Raises ApiError: 403, 422."""
+        policies = self._admission.validate(resource, new, old)
+        return tuple(dict.fromkeys([*warnings, *policies, *object_warnings(resource.key, new, old)]))
 
     def _manager(self, target: Target, options: WriteOptions) -> applying.Manager:
         return applying.Manager(options.manager or "unknown", "Update", target.resource.api_version, target.subresource)

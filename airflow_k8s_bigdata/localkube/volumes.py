@@ -272,6 +272,13 @@ def container_mounts(
     return mounts
 
 
+def used_volumes(spec: Object) -> list[Object]:
+    """The volumes that some container mounts. As the kubelet does, a pod neither sets up others nor waits for them."""
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    mounted = {mount.get("name") for container in containers for mount in container.get("volumeMounts") or ()}
+    return [volume for volume in spec.get("volumes") or () if volume.get("name") in mounted]
+
+
 def is_read_only(volume: Object) -> bool:
     """Whether a volume's kind can't be written to from inside a container."""
     if any(volume.get(kind) is not None for kind in ("configMap", "secret", "projected", "downwardAPI")):

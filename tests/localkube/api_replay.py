@@ -235,7 +235,7 @@ class Replay:
         It is there before the pod `life` is, which runs for a few seconds only.
         """
         volume = {"name": "v", "configMap": {"name": "missing"}}
-        container = {"name": "main", "image": "spark"}
+        container = {"name": "main", "image": "spark", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
         spec = {"containers": [container], "volumes": [volume], "restartPolicy": "Never"}
         self.kube.create(PODS, {"metadata": {"name": "waits"}, "spec": spec})
         wait_for(lambda: self.kube.get(f"{PODS}/waits")["status"].get("containerStatuses"))

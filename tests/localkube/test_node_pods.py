@@ -104,6 +104,35 @@ async def test_pod_waits_for_a_config_map_that_comes_later(cluster: Any) -> None
     assert await k.output(store, node, "a") == "here\n"
 
 
+async def test_a_volume_that_no_container_mounts_is_not_waited_for(cluster: Any) -> None:
+    store, _ = cluster
+    k.create(store, "a", "true", volumes=[{"name": "v", "configMap": {"name": "missing"}}])
+    await k.finished(store, "a")
+    assert "FailedMount" not in k.reasons(store, "a")
+
+
+async def test_a_volume_that_an_init_container_mounts_is_waited_for(cluster: Any) -> None:
+    store, _ = cluster
+    volume = {"name": "v", "configMap": {"name": "missing"}}
+    first = {"name": "first", "image": k.IMAGE, "command": ["true"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    k.create(store, "a", "true", volumes=[volume], initContainers=[first])
+    await k.happened(lambda: "FailedMount" in k.reasons(store, "a"))
+
+
+async def test_the_kubelet_backs_off_a_moment_after_a_failed_pull(cluster: Any) -> None:
+    store, _ = cluster
+    times: dict[str, float] = {}
+
+    def noted(event: Any) -> None:
+        if event.resource == "events" and event.object["metadata"]["name"].startswith("a."):
+            times.setdefault(event.object["message"].partition(" ")[0], asyncio.get_running_loop().time())
+
+    store.observe(noted)
+    k.create(store, "a", "true", container={"image": "127.0.0.1:1/ghost:1"})
+    await k.happened(lambda: "BackOff" in k.reasons(store, "a"))
+    assert 0.8 < times["Back-off"] - times["Failed"] < 20
+
+
 async def test_volume_can_be_mounted_where_the_image_has_no_such_folder(cluster: Any) -> None:
     store, node = cluster
     k.create_data(store, "ConfigMap", "c", {"app.py": "x"})
