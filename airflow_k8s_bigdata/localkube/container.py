@@ -353,7 +353,7 @@ class Container:
         return await probes.check(hook | {"timeoutSeconds": _HOOK_SECONDS}, self._probed)
 
     async def execute(
-        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int
+        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int, terminal: bool = False
     ) -> asyncio.subprocess.Process:
         """Start a command in the running container, with its environment. Raises NotRunning.
 
@@ -361,7 +361,9 @@ class Container:
         """
         if self._sandbox is None:
             raise NotRunning(f'container not found ("{self.state.name}")')
-        return await self._sandbox.spawn(command, self._variables, stdin=stdin, stdout=stdout, stderr=stderr)
+        return await self._sandbox.spawn(
+            command, self._variables, stdin=stdin, stdout=stdout, stderr=stderr, terminal=terminal
+        )
 
     def kill(self) -> None:
         """Kill every process of the container at once."""

@@ -1,15 +1,17 @@
 """pods/<name>/portforward over a WebSocket, as the Python clients ask for it: TCP connections to a pod's ports.
 
 Each port has two channels, whose number is a frame's first byte: twice its place for data, one more for errors. The
-first frame of a channel tells its port. kubectl wants SPDY frames inside of the WebSocket; those are not served.
+first frame of a channel tells its port. kubectl's way is in portforwardtunnel.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 
 from aiohttp import WSMsgType, web
 
+from airflow_k8s_bigdata.localkube.portforwardtunnel import PROTOCOL, Tunnel
 from airflow_k8s_bigdata.localkube.statuses import bad_request, not_served
 from airflow_k8s_bigdata.localkube.store import Object
 
@@ -21,14 +23,20 @@ _LARGEST_PORT = 65535
 async def forward_ports(request: web.Request, pod: Object) -> web.StreamResponse:
     """Answer a portforward request: carry bytes until either side is done. Raises ApiError: 400, 501."""
     ports = [_port(text) for given in request.query.getall("ports", []) for text in given.split(",")]
-    if "spdy" in (request.headers.get("Upgrade", "") + request.headers.get("Sec-WebSocket-Protocol", "")).lower():
-        raise not_served("port-forward by kubectl; the API's proxy, pods/NAME:PORT/proxy, reaches a pod's HTTP port")
-    if request.headers.get("Upgrade", "").lower() != "websocket" or not ports:
+    upgrade = request.headers.get("Upgrade", "").lower()
+    if upgrade.startswith("spdy"):
+        raise not_served("SPDY outside of a WebSocket; kubectl 1.31 and later forward ports through a WebSocket")
+    tunnelled = PROTOCOL in re.split(r"[,\s]+", request.headers.get("Sec-WebSocket-Protocol", ""))
+    if upgrade != "websocket" or not (ports or tunnelled):
         raise bad_request("port-forward needs a WebSocket and a parameter `ports`")
     if (pod.get("status") or {}).get("phase") != "Running":
         raise bad_request(f"unable to forward port because pod is not running. Current status={pod['status']['phase']}")
-    socket = web.WebSocketResponse(protocols=_PROTOCOLS)
+    socket = web.WebSocketResponse(protocols=(PROTOCOL,) if tunnelled else _PROTOCOLS)
     await socket.prepare(request)
+    if tunnelled:
+        await Tunnel(socket, pod["status"]["podIP"]).run()
+        await socket.close()
+        return socket
     for place, port in enumerate(ports):
         for channel in (2 * place, 2 * place + 1):
             await socket.send_bytes(bytes([channel]) + port.to_bytes(2, "little"))

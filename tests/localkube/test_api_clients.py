@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
+import os
+import pty
+import select
 import ssl
+import struct
+import subprocess
+import termios
+import time
 from collections.abc import Iterator
 
 import aiohttp
@@ -13,6 +21,7 @@ import kr8s.asyncio
 import kubernetes_asyncio
 import lightkube
 import pytest
+import requests
 from kubernetes import client, config, stream, watch
 from lightkube.core.exceptions import ApiError as LightkubeError
 from lightkube.resources.core_v1 import ConfigMap, Pod
@@ -260,3 +269,51 @@ def test_the_python_client_talks_with_a_command(core: client.CoreV1Api, shell: s
     # Its `close` does nothing once the server has closed the connection.
     socket.sock.shutdown()
     assert (socket.read_stdout(), socket.read_stderr(), socket.returncode) == ("out\n", "err\n", 3)
+
+
+def test_kubectl_forwards_a_port(localkube: LocalKube, web: str) -> None:
+    command = [
+        "kubectl", f"--kubeconfig={localkube.kubeconfig}", "-n=default", "port-forward", "pod/web", ":8000",
+        "--address=127.0.0.1",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        try:
+            assert told.startswith("Forwarding from 127.0.0.1:"), told + process.stdout.read()
+            port = told.split(":")[1].split()[0]
+            for _ in range(3):
+                assert "127.0.0.1" in requests.get(f"http://127.0.0.1:{port}/hosts", timeout=60).text
+        finally:
+            process.terminate()
+
+
+def test_kubectl_gives_a_terminal(localkube: LocalKube, web: str) -> None:
+    own, other = pty.openpty()
+    fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
+    command = ["kubectl", f"--kubeconfig={localkube.kubeconfig}", "-n=default", "exec", "-it", "web"]
+    command += ["--", "bash", "--norc"]
+    seen = b""
+
+    def see(text: bytes) -> None:
+        nonlocal seen
+        while text not in seen:
+            assert select.select([own], [], [], 15)[0], seen
+            seen += os.read(own, 4096)
+        seen = seen.partition(text)[2]
+
+    with subprocess.Popen(command, stdin=other, stdout=other, stderr=other, start_new_session=True) as process:
+        os.close(other)
+        see(b"$ ")
+        os.write(own, b"test -t 0 && stty size\r")
+        see(b"31 97\r\n")
+        os.write(own, b"sleep 1000; echo code $?\r")
+        see(b"echo code $?\r\n")
+        time.sleep(0.5)
+        os.write(own, b"\x03")
+        see(b"$ ")
+        os.write(own, b"echo code $?\r")
+        see(b"code 130\r\n")
+        os.write(own, b"exit 7\r")
+        assert process.wait(60) == 7
+    os.close(own)
