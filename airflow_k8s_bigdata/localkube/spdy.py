@@ -126,6 +126,8 @@ class Reader:
     def _unpacked(self, packed: bytes) -> dict[str, str]:
         try:
             block = self._headers.decompress(packed, _LARGEST_HEADERS)
+            if self._headers.unconsumed_tail:
+                raise BadFrame(f"headers of more than {_LARGEST_HEADERS} bytes")
             count, at, words = struct.unpack_from("!I", block)[0], 4, []
             for _ in range(2 * count):
                 length = struct.unpack_from("!I", block, at)[0]

@@ -18,6 +18,7 @@ from typing import Any
 from tests.localkube.api_support import NAMESPACE, LocalKube, Object
 
 RECORDINGS = Path(os.environ.get("RECORDINGS", Path(__file__).parents[1] / "recordings")) / "kubernetes"
+DOCUMENTED = Path(__file__).parents[1] / "recordings" / "kubernetes" / "documented.json"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 
@@ -112,6 +113,30 @@ def recorded_watches() -> dict[str, Object]:
 def expired_cases() -> list[Object]:
     """Requests for versions that are gone, to come, or no versions."""
     return list(json.loads((RECORDINGS / "expired.json").read_text()))
+
+
+def documented_results(kube: LocalKube) -> Iterator[Result]:
+    """Exchanges that were not recorded but follow from what Kubernetes documents, in their order.
+
+    Of each body only what the exchange tells is compared, and of the headers `Warning`.
+    """
+    for exchange in json.loads(DOCUMENTED.read_text()):
+        request, response = exchange["request"], exchange["response"]
+        headers = {"Impersonate-User": request["as"]} if "as" in request else {}
+        media = request["contentType"] or "application/json"
+        with kube.request(request["method"], request["path"], request["body"], media=media, headers=headers) as found:
+            answered: Object = {"status": found.status_code, "body": _part(found.json(), response["body"])}
+            if "warning" in response:
+                told = re.findall(r'299 - ("(?:[^"\\]|\\.)*")', found.headers.get("Warning", ""))
+                answered["warning"] = [json.loads(each) for each in told]
+        yield Result(f"{exchange['area']}: {exchange['name']}", response, answered)
+
+
+def _part(value: Any, wanted: Any) -> Any:
+    """As much of an object as another one has."""
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return {key: _part(value.get(key), each) for key, each in wanted.items()}
+    return value
 
 
 def wait_for(check: Callable[[], Any], seconds: float = 120, *, otherwise: Callable[[], str] | None = None) -> Any:

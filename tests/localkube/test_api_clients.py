@@ -298,22 +298,25 @@ def test_kubectl_gives_a_terminal(localkube: LocalKube, web: str) -> None:
     def see(text: bytes) -> None:
         nonlocal seen
         while text not in seen:
-            assert select.select([own], [], [], 15)[0], seen
+            assert select.select([own], [], [], 60)[0], seen
             seen += os.read(own, 4096)
         seen = seen.partition(text)[2]
 
     with subprocess.Popen(command, stdin=other, stdout=other, stderr=other, start_new_session=True) as process:
         os.close(other)
-        see(b"$ ")
-        os.write(own, b"test -t 0 && stty size\r")
-        see(b"31 97\r\n")
-        os.write(own, b"sleep 1000; echo code $?\r")
-        see(b"echo code $?\r\n")
-        time.sleep(0.5)
-        os.write(own, b"\x03")
-        see(b"$ ")
-        os.write(own, b"echo code $?\r")
-        see(b"code 130\r\n")
-        os.write(own, b"exit 7\r")
-        assert process.wait(60) == 7
+        try:
+            see(b"bash-")
+            os.write(own, b"test -t 0 && stty size\r")
+            see(b"31 97\r\n")
+            os.write(own, b"sleep 1000; echo code $?\r")
+            see(b"echo code $?\r\n")
+            time.sleep(0.5)
+            os.write(own, b"\x03")
+            see(b"bash-")
+            os.write(own, b"echo code $?\r")
+            see(b"code 130\r\n")
+            os.write(own, b"exit 7\r")
+            assert process.wait(60) == 7
+        finally:
+            process.kill()
     os.close(own)
