@@ -353,7 +353,7 @@ class Container:
         return await probes.check(hook | {"timeoutSeconds": _HOOK_SECONDS}, self._probed)
 
     async def execute(
-        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int, terminal: bool = False
+        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int
     ) -> asyncio.subprocess.Process:
         """Start a command in the running container, with its environment. Raises NotRunning.
 
@@ -361,9 +361,7 @@ class Container:
         """
         if self._sandbox is None:
             raise NotRunning(f'container not found ("{self.state.name}")')
-        return await self._sandbox.spawn(
-            command, self._variables, stdin=stdin, stdout=stdout, stderr=stderr, terminal=terminal
-        )
+        return await self._sandbox.spawn(command, self._variables, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def kill(self) -> None:
         """Kill every process of the container at once."""

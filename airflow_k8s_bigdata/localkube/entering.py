@@ -26,6 +26,7 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _SIGNALLED = 128
 _SET_DUMPABLE, _SET_DEATH_SIGNAL, _DROP_BOUNDING, _SET_NO_NEW_PRIVILEGES, _AMBIENT = 4, 1, 24, 38, 47
 _CLEAR_AMBIENT = 4
+_CONTROLLING_TERMINAL = 0x540E
 _CAPABILITY_VERSION = 0x20080522
 _LAST_CAPABILITY = 63
 _MOUNTS, _HOST_NAME, _IPC, _USER, _PIDS = 0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000
@@ -90,6 +91,9 @@ def _become(libc: ctypes.CDLL, command: list[str], env: dict[str, str], workdir:
     """Turn into the command; does not return."""
     try:
         os.setsid()
+        if os.isatty(0):
+            # Without a controlling terminal Ctrl-C would reach nobody.
+            libc.ioctl(0, _CONTROLLING_TERMINAL, 0)
         # Should this program be killed, then not without the command.
         libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         # The interpreter ignores these, and the command would inherit that.

@@ -43,7 +43,6 @@ class Executor(Protocol):
         stdin: int,
         stdout: int,
         stderr: int,
-        terminal: bool = False,
     ) -> Awaitable[asyncio.subprocess.Process]:
         """Start it. Raises NotRunning."""
 
@@ -90,7 +89,7 @@ async def _start(start: Executor, pod: Object, container: str, command: list[str
     if "tty" in wanted:
         async with Terminal.opening() as terminal:
             end = terminal.command_end
-            process = await start(pod, container, command, stdin=end, stdout=end, stderr=end, terminal=True)
+            process = await start(pod, container, command, stdin=end, stdout=end, stderr=end)
         return _Running(process, terminal.writer, [(_STDOUT, terminal.reader)], terminal)
     stdin, stdout, stderr = (
         subprocess.PIPE if name in wanted else subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")

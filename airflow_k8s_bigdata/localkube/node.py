@@ -133,15 +133,7 @@ class Node:
         )
 
     async def execute(
-        self,
-        pod: Object,
-        container: str,
-        command: Sequence[str],
-        *,
-        stdin: int,
-        stdout: int,
-        stderr: int,
-        terminal: bool = False,
+        self, pod: Object, container: str, command: Sequence[str], *, stdin: int, stdout: int, stderr: int
     ) -> asyncio.subprocess.Process:
         """Start a command in a running container, as `pods/exec` does. Raises NotRunning.
 
@@ -150,7 +142,7 @@ class Node:
         running = self._running_container(pod["metadata"]["uid"], container)
         if running is None:
             raise NotRunning(f'container not found ("{container}")')
-        return await running.execute(command, stdin=stdin, stdout=stdout, stderr=stderr, terminal=terminal)
+        return await running.execute(command, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def rotate_log(self, pod: Object, container: str) -> None:
         """Start a new log file for a running container, as the kubelet does when one has become too large.

@@ -26,7 +26,6 @@ from pathlib import Path
 from airflow_k8s_bigdata.localkube import entering
 from airflow_k8s_bigdata.localkube.cgroups import MOST_PROCESSES, Cgroup
 from airflow_k8s_bigdata.localkube.sealed import CannotSeal, SealedProgram
-from airflow_k8s_bigdata.localkube.terminals import take_terminal
 
 KILLED = 128 + signal.SIGKILL
 # Compiled, where that could be stored: it is run for each probe.
@@ -283,21 +282,13 @@ class Sandbox:
         return MOST_PROCESSES if most == resource.RLIM_INFINITY else min(MOST_PROCESSES, most)
 
     async def spawn(
-        self,
-        command: Sequence[str],
-        env: Mapping[str, str],
-        *,
-        stdin: int,
-        stdout: int,
-        stderr: int,
-        terminal: bool = False,
+        self, command: Sequence[str], env: Mapping[str, str], *, stdin: int, stdout: int, stderr: int
     ) -> asyncio.subprocess.Process:
         """Start a command inside the running sandbox, as `kubectl exec` does; it has the container's user and limits.
 
         The process that is returned is one of the host that waits for the command; `cut_off` ends both.
 
         :param stdin: a file descriptor or one of the constants of `subprocess`, likewise stdout and stderr.
-        :param terminal: stdin is a terminal that the command is to be controlled by.
         :raises ValueError: when a word contains a NUL byte.
         """
         written = entering.order(
@@ -316,7 +307,7 @@ class Sandbox:
                 str(python), "-I", "-S", "-B", _ENTERING, str(self._handle), str(order), str(gate_read),
                 executable=self._bubblewrap.interpreter.executable, env=_library_path(python), cwd="/",
                 stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True,
-                pass_fds=(self._handle, order, gate_read), preexec_fn=take_terminal if terminal else None,
+                pass_fds=(self._handle, order, gate_read),
             )  # fmt: skip
             with suppress(OSError):  # It may be over already.
                 self._cgroup.add(process.pid)

@@ -58,8 +58,3 @@ class Terminal:
         """Hang up: whoever still uses the terminal is sent SIGHUP."""
         self._reading.close()
         self.writer.close()
-
-
-def take_terminal() -> None:
-    """Make stdin the controlling terminal of a process that has a session of its own, so that Ctrl-C reaches it."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
