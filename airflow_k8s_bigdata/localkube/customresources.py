@@ -50,7 +50,9 @@ class CustomKind:
             if scale
             else None
         )
-        self.selectable = tuple(each["jsonPath"] for each in version.get("selectableFields") or ())
+        self.selectable = tuple(
+            str(each["jsonPath"]).removeprefix(".") for each in version.get("selectableFields") or ()
+        )
         self._seen: OrderedDict[tuple[str, str], tuple[Object, Object]] = OrderedDict()
 
     @functools.cached_property

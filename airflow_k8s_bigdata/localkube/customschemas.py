@@ -103,7 +103,8 @@ def regex(pattern: str) -> Regex:
     try:
         found: Regex = re2.compile(pattern, options).search
     except re2.error as error:
-        raise ValueError(str(error)) from None
+        text = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise ValueError(f"error parsing regexp: {text}") from None
     return found
 
 

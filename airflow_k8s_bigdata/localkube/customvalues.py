@@ -99,7 +99,18 @@ def value_causes(node: Node, value: Any, old: Any = MISSING, *, root: str = "") 
 
 def same(one: Any, other: Any) -> bool:
     """Whether two values are the same in JSON: unlike in Python, true is not 1."""
-    return bool(one is other or (one == other and type(one) is type(other)))
+    return one is other or (one == other and _same_types(one, other))
+
+
+def _same_types(one: Any, other: Any) -> bool:
+    """Whether values that are equal in Python are so in JSON."""
+    if one is other:
+        return True
+    if isinstance(one, dict):
+        return all(_same_types(each, other[key]) for key, each in one.items())
+    if isinstance(one, list):
+        return all(_same_types(each, before) for each, before in zip(one, other, strict=True))
+    return isinstance(one, bool) is isinstance(other, bool)
 
 
 def _check(node: Node, value: Any, path: Path, out: Findings, old: Any) -> None:

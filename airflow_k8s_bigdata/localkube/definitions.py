@@ -245,7 +245,10 @@ def note_stored_version(new: Object, old: Object) -> None:
 
 
 def name_conflict(definition: Object, others: Iterable[Object]) -> tuple[str, str] | None:
-    """The reason and message when names are taken in the group by definitions that have them already."""
+    """The reason and message when names are taken in the group by definitions that have them already.
+
+    Of several, the last is told: the API server looks at one after the other.
+    """
     names = definition["spec"]["names"]
     taken = [
         (each.get("status") or {}).get("acceptedNames") or {}
@@ -257,6 +260,7 @@ def name_conflict(definition: Object, others: Iterable[Object]) -> tuple[str, st
         name for each in taken for name in (each.get("plural"), each.get("singular"), *(each.get("shortNames") or ()))
     }
     kinds = {name for each in taken for name in (each.get("kind"), each.get("listKind"))}
+    found = None
     for reason, name, used in (
         ("PluralConflict", names.get("plural"), resources),
         ("SingularConflict", names.get("singular"), resources),
@@ -265,8 +269,8 @@ def name_conflict(definition: Object, others: Iterable[Object]) -> tuple[str, st
         ("ListKindConflict", names.get("listKind"), kinds),
     ):
         if name and name in used:
-            return reason, f'"{name}" is already in use'
-    return None
+            found = reason, f'"{name}" is already in use'
+    return found
 
 
 _VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")

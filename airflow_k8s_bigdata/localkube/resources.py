@@ -70,6 +70,11 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def selectable(self) -> tuple[str, ...]:
+        """Fields that its definition lets its objects be selected by."""
+        return () if self.definition is None else self.definition.selectable
+
+    @property
     def singular(self) -> str:
         """The singular name that kubectl accepts."""
         return self.singular_name or self.kind.lower()

@@ -208,7 +208,9 @@ class Routes:
         # Preconditions name one object: in a collection Kubernetes ignores them.
         options = DeleteOptions(given.grace_seconds, given.propagation, dry_run=given.dry_run)
         resource, query = target.resource, request.query
-        matches = matcher(query.get("labelSelector", ""), query.get("fieldSelector", ""), resource.key)
+        matches = matcher(
+            query.get("labelSelector", ""), query.get("fieldSelector", ""), resource.key, resource.selectable
+        )
         deleted = []
         for obj in self.store.list(resource.key, target.namespace or None):
             meta = obj["metadata"]

@@ -195,9 +195,13 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def parse_fields(text: str, key: str) -> list[tuple[str, bool, str]]:
+_OF_ALL = ("metadata.name", "metadata.namespace")
+
+
+def parse_fields(text: str, key: str, selectable: tuple[str, ...] = ()) -> list[tuple[str, bool, str]]:
     """The terms (path, must be equal, value) of a fieldSelector for the resource that the store calls `key`.
 
+    `selectable` are fields that a custom resource's definition adds.
     Raises ApiError (400) for a term without a comparison and for a field that the resource is not indexed by.
     """
     terms = []
@@ -206,7 +210,8 @@ def parse_fields(text: str, key: str) -> list[tuple[str, bool, str]]:
         if not match:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         path, operator, value = match.groups()
-        if path not in ("metadata.name", "metadata.namespace") and path not in _FIELDS.get(key, ()):
+        known = (*_OF_ALL, *_FIELDS.get(key, ()), *selectable)
+        if path not in known:
             raise bad_request(f"field label not supported: {path}")
         terms.append((path, operator != "!=", re.sub(r"\\(.)", r"\1", value)))
     return terms
@@ -225,10 +230,13 @@ def _field(obj: Object, path: str) -> str:
     return str(value)
 
 
-def matcher(labels: str, fields: str, key: str) -> Matcher | None:
-    """One function for both selectors of a request; None when both are empty, so that nothing need be asked."""
+def matcher(labels: str, fields: str, key: str, selectable: tuple[str, ...] = ()) -> Matcher | None:
+    """One function for both selectors of a request; None when both are empty, so that nothing need be asked.
+
+    `selectable` are fields that a custom resource's definition adds to those that the resource is selected by.
+    """
     label_terms = parse_labels(labels)
-    field_terms = parse_fields(fields, key)
+    field_terms = parse_fields(fields, key, selectable)
     if not label_terms and not field_terms:
         return None
 
