@@ -171,9 +171,15 @@ def escaped(name: str) -> str:
 
 
 def evaluated(rule: str, known: Object, *, optional: bool = False) -> Any:
-    """What a rule makes of `self` and `oldSelf`. Raises ValueError when it cannot be evaluated."""
-    found = program(rule, optional=optional).eval(data=known)
-    result = found.plain_value()
+    """What a rule makes of `self` and `oldSelf`. Raises ValueError when it cannot be evaluated.
+
+    A rule that goes over more than 10,000 items, nested ones counted each time, is cut off by the library.
+    """
+    try:
+        found = program(rule, optional=optional).eval(data=known)
+        result = found.plain_value()
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise ValueError(_fault(str(error))) from None
     if found.type().name() == "ERROR":
         raise ValueError(_fault(str(result)))
     return result
@@ -195,6 +201,8 @@ def program(rule: str, *, optional: bool = False) -> Any:
 def _fault(text: str) -> str:
     """An evaluation's error in the words of the API server's library."""
     text = re.sub(r"^[A-Z_]+: ", "", text)
+    if text.startswith("Iteration budget"):
+        return "operation cancelled: actual cost limit exceeded"
     key = re.match(r'Key not found in map : "(.*)"', text)
     if key:
         return f"no such key: {key[1]}"

@@ -185,6 +185,17 @@ def test_kubernetes_own_functions_work_in_rules(rule: str) -> None:
     assert evaluated(rule, {"self": {"items": [1, 2, 3], "name": "a42b"}, "oldSelf": None, "had": False}) is True
 
 
+@pytest.mark.parametrize("rule", ["self.all(x, self.all(y, x + y >= 0))", "self.all(x, self.map(y, y).size() > 0)"])
+def test_a_rule_that_would_take_too_long_is_cut_off(rule: str) -> None:
+    with pytest.raises(ValueError, match="actual cost limit exceeded"):
+        evaluated(rule, {"self": list(range(3000)), "oldSelf": None, "had": False})
+
+
+def test_numbers_that_rules_cannot_hold_are_an_error_and_no_crash() -> None:
+    with pytest.raises(ValueError, match="."):
+        evaluated("self.x > 0", {"self": {"x": 2**70}, "oldSelf": None, "had": False})
+
+
 def test_a_text_that_names_the_old_state_makes_no_transition_rule() -> None:
     assert uses_old("self == oldSelf")
     assert not uses_old("self != 'oldSelf'")
