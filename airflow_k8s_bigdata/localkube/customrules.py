@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_k8s_bigdata.localkube.customformats import fits_format
 from airflow_k8s_bigdata.localkube.customschemas import MISSING, Node, regex
 from airflow_k8s_bigdata.localkube.customvalues import correlated, same
 from airflow_k8s_bigdata.localkube.quantities import parse_quantity
@@ -93,6 +94,8 @@ def _walk(node: Node, value: Any, path: str, out: _Outcome, old: Any, *, unchang
 
 def _judge(node: Node, rule: Object, value: Any, path: str, out: _Outcome, old: Any, *, unchanged: bool) -> None:
     optional = bool(rule.get("optionalOldSelf"))
+    if is_unknown_here(rule["rule"], optional=optional):
+        return
     transition = uses_old(rule["rule"])
     if transition and old is MISSING and not optional:
         return
@@ -168,6 +171,20 @@ def escaped(name: str) -> str:
 
 
 # The library
+
+_LACKING = re.compile(r"\b(?:ip|cidr|url|semver|isSemver|indexOf|lastIndexOf)\(|\bformat\.|\bauthorizer\b")
+_TWO_VARIABLES = re.compile(r"\.(?:all|exists|existsOne|exists_one|transformList|transformMap)\(\s*\w+\s*,\s*\w+\s*,")
+
+
+def is_unknown_here(rule: str, *, optional: bool = False) -> bool:
+    """Whether a rule cannot be compiled and uses what Kubernetes has and localkube has not: it is not looked at."""
+    if not (_LACKING.search(rule) or _TWO_VARIABLES.search(rule)):
+        return False
+    try:
+        program(rule, optional=optional)
+    except ValueError:
+        return True
+    return False
 
 
 def evaluated(rule: str, known: Object, *, optional: bool = False) -> Any:
@@ -299,12 +316,6 @@ def _total(one: Object, other: Object | int, sign: int = 1) -> Object:
     return {"quantity": f"{_amount(one) + sign * more:f}"}
 
 
-def _is_of_format(name: str) -> Callable[[str], bool]:
-    from airflow_k8s_bigdata.localkube.customformats import fits_format
-
-    return lambda text: fits_format(name, text)
-
-
 _FUNCTIONS: tuple[tuple[str, str, Callable[..., Any], bool], ...] = (
     ("isSorted", "l>b", _sorted, True),
     ("sum", "l>d", sum, True),
@@ -313,7 +324,9 @@ _FUNCTIONS: tuple[tuple[str, str, Callable[..., Any], bool], ...] = (
     ("find", "ss>s", _find, True),
     ("findAll", "ss>l", _find_all, True),
     ("findAll", "ssi>l", _find_all, True),
-    ("isURL", "s>b", _is_of_format("uri"), False),
+    ("isIP", "s>b", lambda text: fits_format("ipv4", text) or fits_format("ipv6", text), False),
+    ("isCIDR", "s>b", lambda text: fits_format("cidr", text), False),
+    ("isURL", "s>b", lambda text: fits_format("uri", text), False),
     ("isQuantity", "s>b", _is_quantity, False),
     ("quantity", "s>q", _quantity, False),
     ("isGreaterThan", "qq>b", lambda one, other: _compared(one, other) > 0, True),

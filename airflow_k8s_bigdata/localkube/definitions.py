@@ -9,7 +9,7 @@ from typing import Any
 from airflow_k8s_bigdata.localkube.jsonpaths import steps_of
 from airflow_k8s_bigdata.localkube.statuses import Cause, bad_value, required
 from airflow_k8s_bigdata.localkube.store import Object
-from airflow_k8s_bigdata.localkube.structural import schema_causes
+from airflow_k8s_bigdata.localkube.structural import schema_causes, unknown_rules
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer that keeps a definition until its objects are gone."""
@@ -133,6 +133,15 @@ def _per_version(versions: list[Object]) -> Iterator[Cause]:
         alike = all(each.get(key) == versions[0].get(key) for each in versions)
         for at, version in enumerate(versions[:1] if alike else versions):
             yield from check(version, f"spec.{hoisted}" if alike else f"spec.versions[{at}].{key}")
+
+
+def definition_warnings(obj: Object) -> list[str]:
+    """What a definition's author should know: rules that localkube does not look at."""
+    found = []
+    for at, version in enumerate(obj["spec"].get("versions") or ()):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        found += list(unknown_rules(schema, f"spec.versions[{at}].schema.openAPIV3Schema"))
+    return found
 
 
 def _schema(version: Object, field: str) -> Iterator[Cause]:

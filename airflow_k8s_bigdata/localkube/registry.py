@@ -13,7 +13,7 @@ from airflow_k8s_bigdata.localkube.admission import Admission
 from airflow_k8s_bigdata.localkube.customapply import check_applied, shape_of
 from airflow_k8s_bigdata.localkube.customschemas import without_schema
 from airflow_k8s_bigdata.localkube.defaults import DEFAULTS
-from airflow_k8s_bigdata.localkube.definitions import note_stored_version
+from airflow_k8s_bigdata.localkube.definitions import definition_warnings, note_stored_version
 from airflow_k8s_bigdata.localkube.deleting import Deleter
 from airflow_k8s_bigdata.localkube.eventviews import as_core_event, as_new_event
 from airflow_k8s_bigdata.localkube.podrules import pod_causes, pod_change_causes
@@ -260,6 +260,8 @@ class Registry:
         resource, definition = target.resource, target.resource.definition
         if definition is None:
             _refuse(resource, obj["metadata"], _causes(resource, obj, old))
+            if resource.key == CRDS.key and (old is None or obj["spec"] != old["spec"]):
+                options.warnings.extend(definition_warnings(obj))
             return
         own = {"apiVersion": resource.api_version, "kind": resource.kind}
         before = None if old is None else own | old

@@ -223,6 +223,17 @@ def test_a_rule_that_is_no_cel_is_refused() -> None:
     )
 
 
+def test_a_rule_that_uses_what_is_not_there_is_taken_with_a_warning() -> None:
+    rules = [{"rule": "ip(self).family() == 4"}, {"rule": "self.all(i, v, i < v)"}, {"rule": "isIP(self)"}]
+    schema = with_field(STRING | {"x-kubernetes-validations": rules})
+    assert of_schema(schema) == []
+    obj = definition(versions=[{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}])
+    place = "spec.versions[0].schema.openAPIV3Schema.properties[a].x-kubernetes-validations"
+    assert definitions.definition_warnings(obj) == [
+        f"{place}[{at}].rule: not checked: localkube lacks a function that it uses" for at in (0, 1)
+    ]
+
+
 def test_little_is_said_at_the_root_when_there_is_a_status_subresource() -> None:
     [told_of_it] = of_schema({"type": "object", "minProperties": 1}, status=True)
     assert "fields are allowed at the root of the schema if the status subresource is enabled" in told_of_it

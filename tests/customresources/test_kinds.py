@@ -174,6 +174,7 @@ def test_names_that_are_no_identifiers_are_escaped_in_rules() -> None:
         "quantity('1Gi').isGreaterThan(quantity('1000M'))",
         "quantity('1500m').add(quantity('500m')).compareTo(quantity('2')) == 0",
         "isQuantity('1Gi') && !isQuantity('1 GB')",
+        "isIP('::1') && isIP('10.0.0.1') && !isIP('10.0.0') && isCIDR('10.0.0.0/8')",
         "isURL('https://x') && !isURL('x y')",
         "sets.contains(self.items, [1, 2]) && sets.intersects(self.items, [3, 9])",
         "self.?missing.orValue('d') == 'd'",
@@ -192,8 +193,13 @@ def test_a_rule_that_would_take_too_long_is_cut_off(rule: str) -> None:
 
 
 def test_numbers_that_rules_cannot_hold_are_an_error_and_no_crash() -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         evaluated("self.x > 0", {"self": {"x": 2**70}, "oldSelf": None, "had": False})
+
+
+def test_a_rule_that_uses_what_is_not_there_is_not_looked_at() -> None:
+    kind = ruled(BOUNDS, {"rule": "ip(self.name).family() == 4"}, {"rule": "self.low > 5", "message": "m"})
+    assert told(kind, {"name": "::1", "low": 1}) == ["spec: Invalid value: m"]
 
 
 def test_a_text_that_names_the_old_state_makes_no_transition_rule() -> None:
