@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from airflow_k8s_bigdata.localkube.applying import BY_NAME, Shape
 from airflow_k8s_bigdata.localkube.customschemas import MISSING, Node
 from airflow_k8s_bigdata.localkube.resources import Resource
+from airflow_k8s_bigdata.localkube.shapes import BY_NAME, Shape
 from airflow_k8s_bigdata.localkube.statuses import ApiError, failure
 from airflow_k8s_bigdata.localkube.store import Object
 
