@@ -11,34 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_k8s_bigdata.localkube.shapes import BY_NAME, Shape
 from airflow_k8s_bigdata.localkube.statuses import ApiError, failure
 from airflow_k8s_bigdata.localkube.store import Object, copied
 
 Path = tuple[str, ...]
 Leaves = dict[Path, Any]
 
-# Lists whose items have keys (x-kubernetes-list-map-keys), by the list's field name; ports are told by their items.
-_LIST_KEYS: dict[str, tuple[str, ...]] = {
-    "containers": ("name",),
-    "initContainers": ("name",),
-    "ephemeralContainers": ("name",),
-    "volumes": ("name",),
-    "env": ("name",),
-    "imagePullSecrets": ("name",),
-    "resourceClaims": ("name",),
-    "volumeMounts": ("mountPath",),
-    "volumeDevices": ("devicePath",),
-    "hostAliases": ("ip",),
-    "podIPs": ("ip",),
-    "hostIPs": ("ip",),
-    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
-    "conditions": ("type",),
-    "addresses": ("type",),
-    "ownerReferences": ("uid",),
-}
-_SETS = {"finalizers", "podCIDRs"}
-# Maps and structs that are owned as a whole (x-kubernetes-map-type: atomic).
-_ATOMIC = {"nodeSelector", "selector", "fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "roleRef"}
 _SYSTEM_METADATA = {
     "name",
     "namespace",
@@ -63,74 +42,64 @@ class Manager:
     subresource: str = ""
 
 
-def leaves(obj: Object) -> Leaves:
+def leaves(obj: Object, shape: Shape = BY_NAME) -> Leaves:
     """Every field that can be owned, with its value."""
     found: Leaves = {}
     for key, value in obj.items():
         if key == "metadata":
             own = {name: each for name, each in value.items() if name not in _SYSTEM_METADATA}
-            _collect(own, ("f:metadata",), found)
+            _collect(own, ("f:metadata",), found, BY_NAME)
         elif key not in ("apiVersion", "kind"):
-            _collect_field(key, value, (), found)
+            _collect_field(key, value, (), found, shape.of(key))
     return found
 
 
-def _collect(value: Object, path: Path, found: Leaves) -> None:
+def _collect(value: Object, path: Path, found: Leaves, shape: Shape) -> None:
     for key, each in value.items():
-        _collect_field(key, each, path, found)
+        _collect_field(key, each, path, found, shape.of(key))
 
 
-def _collect_field(key: str, value: Any, path: Path, found: Leaves) -> None:
+def _collect_field(key: str, value: Any, path: Path, found: Leaves, shape: Shape) -> None:
     here = (*path, f"f:{key}")
-    if isinstance(value, dict) and value and key not in _ATOMIC:
-        _collect(value, here, found)
-    elif isinstance(value, list) and key in _SETS:
+    if isinstance(value, dict) and value and not shape.atomic:
+        _collect(value, here, found, shape)
+    elif isinstance(value, list) and shape.is_set:
         for each in value:
             found[*here, f"v:{json.dumps(each)}"] = each
-    elif (keys := _keys(key, value)) is not None:
+    elif (keys := shape.keys(value)) is not None:
         for each in value:
-            item = (*here, _item_step(each, keys))
+            item = (*here, _item_step(each, keys, shape))
             found[*item, "."] = None
-            _collect(each, item, found)
+            _collect(each, item, found, shape.item())
     else:
         found[here] = value
 
 
-def _keys(field: str, value: Any) -> tuple[str, ...] | None:
-    if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
-        return None
-    if field == "ports":
-        return ("containerPort", "protocol") if "containerPort" in value[0] else ("port", "protocol")
-    keys = _LIST_KEYS.get(field)
-    return keys if keys and all(keys[0] in each for each in value) else None
-
-
-def _item_step(item: Object, keys: tuple[str, ...]) -> str:
-    # The protocol of a port may be left out of what is applied and then means TCP.
-    values = {key: item.get(key, "TCP" if key == "protocol" else None) for key in keys}
+def _item_step(item: Object, keys: tuple[str, ...], shape: Shape) -> str:
+    values = {key: shape.key_value(item, key) for key in keys}
     return "k:" + json.dumps(values, separators=(",", ":"))
 
 
-def merged(live: Any, applied: Any, field: str = "") -> Any:
+def merged(live: Any, applied: Any, shape: Shape = BY_NAME) -> Any:
     """The stored value with the applied one laid over it, item by item where lists have keys. Returns a new value."""
-    if isinstance(applied, dict) and isinstance(live, dict) and field not in _ATOMIC:
+    if isinstance(applied, dict) and isinstance(live, dict) and not shape.atomic:
         result = dict(live)
         for key, value in applied.items():
-            result[key] = merged(live.get(key), value, key)
+            result[key] = merged(live.get(key), value, shape.of(key))
         return result
     if isinstance(applied, list) and isinstance(live, list):
-        if field in _SETS:
+        if shape.is_set:
             return live + [each for each in applied if each not in live]
-        keys = _keys(field, live + applied)
+        keys = shape.keys(live + applied)
         if keys is not None:
-            return _merged_items(live, applied, keys)
+            return _merged_items(live, applied, keys, shape)
     return copied(applied)
 
 
-def _merged_items(live: list[Object], applied: list[Object], keys: tuple[str, ...]) -> list[Object]:
-    wanted = {_item_step(each, keys): each for each in applied}
-    known = {_item_step(each, keys) for each in live}
-    kept = [merged(each, wanted.get(_item_step(each, keys), {})) for each in live]
+def _merged_items(live: list[Object], applied: list[Object], keys: tuple[str, ...], shape: Shape) -> list[Object]:
+    wanted = {_item_step(each, keys, shape): each for each in applied}
+    known = {_item_step(each, keys, shape) for each in live}
+    kept = [merged(each, wanted.get(_item_step(each, keys, shape), {}), shape.item()) for each in live]
     return kept + [copied(each) for step, each in wanted.items() if step not in known]
 
 
@@ -226,24 +195,24 @@ def write_owners(obj: Object, owned: dict[Manager, set[Path]], now: str) -> None
         obj["metadata"]["managedFields"] = entries
 
 
-def changes(old: Object, new: Object) -> tuple[set[Path], set[Path]]:
+def changes(old: Object, new: Object, shape: Shape = BY_NAME) -> tuple[set[Path], set[Path]]:
     """The fields of `new` that are new or have another value, and those of `old` that are gone."""
-    before, after = _differing(old, new)
-    before_leaves, after_leaves = leaves(before), leaves(after)
+    before, after = _differing(old, new, shape)
+    before_leaves, after_leaves = leaves(before, shape), leaves(after, shape)
     changed = {
         path for path, value in after_leaves.items() if path not in before_leaves or before_leaves[path] != value
     }
     return changed, {path for path in before_leaves if path not in after_leaves}
 
 
-def _differing(old: Object, new: Object) -> tuple[Object, Object]:
+def _differing(old: Object, new: Object, shape: Shape) -> tuple[Object, Object]:
     """Both objects without the parts that are equal in both: what is left is small, and so is the work on it."""
     before, after = dict(old), dict(new)
     for key in old.keys() & new.keys():
         if old[key] == new[key]:
             del before[key], after[key]
-        elif isinstance(old[key], dict) and isinstance(new[key], dict) and key not in _ATOMIC:
-            before[key], after[key] = _differing(old[key], new[key])
+        elif isinstance(old[key], dict) and isinstance(new[key], dict) and not shape.of(key).atomic:
+            before[key], after[key] = _differing(old[key], new[key], shape.of(key))
             # An empty rest of what was not empty is no field: the other side has more, that is all.
             for side, whole in ((before, old), (after, new)):
                 if whole[key] and not side[key]:
@@ -251,9 +220,9 @@ def _differing(old: Object, new: Object) -> tuple[Object, Object]:
     return before, after
 
 
-def track_update(old: Object | None, new: Object, manager: Manager, now: str) -> None:
+def track_update(old: Object | None, new: Object, manager: Manager, now: str, shape: Shape = BY_NAME) -> None:
     """Note in `new` that a manager changed what differs from `old`: an update takes fields from their owners."""
-    changed, gone = changes(old or {"metadata": {}}, new)
+    changed, gone = changes(old or {"metadata": {}}, new, shape)
     entries = list(((old or {"metadata": {}})["metadata"]).get("managedFields") or ())
     new["metadata"].pop("managedFields", None)
     if changed or gone:
@@ -322,12 +291,12 @@ def _entry(manager: Manager, tree: Object, now: str) -> Object:
     return entry | ({"subresource": manager.subresource} if manager.subresource else {})
 
 
-def apply(live: Object, applied: Object, manager: Manager, *, force: bool, now: str) -> Object:
+def apply(live: Object, applied: Object, manager: Manager, *, force: bool, now: str, shape: Shape = BY_NAME) -> Object:
     """The object after a manager applied a configuration: its former fields that are no longer in it go.
 
     Raises ApiError (409) when other managers own a field with another value and `force` is not set.
     """
-    wanted, current = leaves(applied), leaves(live)
+    wanted, current = leaves(applied, shape), leaves(live, shape)
     owned = owners(live)
     former = owned.get(manager, set())
     others = {each: paths for each, paths in owned.items() if each != manager}
@@ -341,7 +310,7 @@ def apply(live: Object, applied: Object, manager: Manager, *, force: bool, now: 
     others = {each: paths - disputed.get(each, set()) for each, paths in others.items()}
     kept = set().union(*others.values()) if others else set()
     base = {key: value for key, value in applied.items() if key not in ("apiVersion", "kind")}
-    result: Object = without(merged(live, base), former - set(wanted) - kept)
+    result: Object = without(merged(live, base, shape), former - set(wanted) - kept)
     # What the configuration says of the object's identity is a precondition, not a change.
     result["metadata"] |= {key: live["metadata"][key] for key in _SYSTEM_METADATA if key in live["metadata"]}
     write_owners(result, {**others, manager: set(wanted)}, now)

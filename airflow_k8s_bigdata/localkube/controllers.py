@@ -7,12 +7,13 @@ import functools
 from collections.abc import Callable
 from datetime import datetime
 
+from airflow_k8s_bigdata.localkube.definitioncontrol import Definitions
 from airflow_k8s_bigdata.localkube.deleting import DeleteOptions, Deleter
 from airflow_k8s_bigdata.localkube.quota import status_of
 from airflow_k8s_bigdata.localkube.rbac import spark_objects
-from airflow_k8s_bigdata.localkube.resources import CRDS, Catalog, Resource, custom_resources
+from airflow_k8s_bigdata.localkube.resources import Catalog, Resource
 from airflow_k8s_bigdata.localkube.statuses import ApiError
-from airflow_k8s_bigdata.localkube.store import AlreadyExists, Event, NotFound, Object, Store
+from airflow_k8s_bigdata.localkube.store import AlreadyExists, Event, Object, Store
 
 _CLAIM_IN_USE = "kubernetes.io/pvc-protection"
 _ROOT_CA = "kube-root-ca.crt"
@@ -41,6 +42,7 @@ class Controllers:
         self._due: list[Callable[[], None]] = []
         self._wake = asyncio.Event()
         self._quotas_due: set[str] = set()
+        self._definitions = Definitions(store, catalog, deleter, now, self._soon)
         store.observe(self._note)
 
     async def run(self) -> None:
@@ -59,8 +61,7 @@ class Controllers:
 
     def recall(self) -> None:
         """Take up what the store holds already, after a restart."""
-        for definition in self._store.list(CRDS.key):
-            self._catalog.define(definition)
+        self._definitions.recall()
         for namespace in self._store.list("namespaces"):
             name = namespace["metadata"]["name"]
             self.furnish(name)
@@ -108,12 +109,11 @@ class Controllers:
                 self._soon(lambda: self._empty(name))
             elif event.type == "ADDED":
                 self._soon(lambda: self.furnish(name))
-        elif event.resource == CRDS.key:
-            self._note_definition(event)
         elif (event.resource, name) in _FURNITURE and event.type != "ADDED":
             self._soon(lambda: self._restore(namespace))
         elif event.type == "DELETED" and self._is_terminating(namespace):
             self._soon(lambda: self._empty(namespace))
+        self._definitions.note(event)
         if event.resource in ("persistentvolumeclaims", "pods"):
             self._soon(lambda: self._release_claims(namespace))
         if event.resource == "resourcequotas" or self._store.list("resourcequotas", namespace):
@@ -123,56 +123,6 @@ class Controllers:
     def _soon(self, act: Callable[[], None]) -> None:
         self._due.append(act)
         self._wake.set()
-
-    # Custom resource definitions
-
-    def _note_definition(self, event: Event) -> None:
-        if event.type == "DELETED":
-            self._soon(functools.partial(self._delete_custom_objects, event.object))
-            return
-        self._catalog.define(event.object)
-        meta, conditions = event.object["metadata"], event.object.get("status", {}).get("conditions")
-        if meta.get("deletionTimestamp"):
-            return
-        if not any(each["type"] == "Established" for each in conditions or ()):
-            self._soon(lambda: self._establish(meta["name"]))
-
-    def _delete_custom_objects(self, definition: Object) -> None:
-        """The objects go with their definition, at once: nobody could finalize them any more."""
-        resources = {each.key for each in custom_resources(definition)}
-        for resource in resources:
-            for obj in self._store.list(resource):
-                meta = obj["metadata"]
-                self._store.change(resource, meta.get("namespace", ""), meta["name"], _without_finalizers)
-                self._store.remove(resource, meta.get("namespace", ""), meta["name"])
-        self._catalog.undefine(definition)
-
-    def _establish(self, name: str) -> None:
-        stamp = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        conditions = [
-            {
-                "type": "NamesAccepted",
-                "status": "True",
-                "lastTransitionTime": stamp,
-                "reason": "NoConflicts",
-                "message": "no conflicts found",
-            },
-            {
-                "type": "Established",
-                "status": "True",
-                "lastTransitionTime": stamp,
-                "reason": "InitialNamesAccepted",
-                "message": "the initial names have been accepted",
-            },
-        ]
-
-        def establish(obj: Object) -> None:
-            obj["status"] = obj.get("status", {}) | {"conditions": conditions, "acceptedNames": obj["spec"]["names"]}
-
-        try:
-            self._store.change(CRDS.key, "", name, establish)
-        except NotFound:
-            return
 
     # Namespaces that are being deleted
 
@@ -248,7 +198,3 @@ class Controllers:
                 obj["status"] = status
 
             self._store.change("resourcequotas", namespace, quota["metadata"]["name"], update)
-
-
-def _without_finalizers(obj: Object) -> None:
-    obj["metadata"].pop("finalizers", None)

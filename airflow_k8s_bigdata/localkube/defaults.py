@@ -179,7 +179,7 @@ def default_definition(definition: Object) -> None:
     kind = names.get("kind", "")
     names.setdefault("listKind", f"{kind}List")
     names.setdefault("singular", kind.lower())
-    spec.setdefault("conversion", {"strategy": "None"})
+    spec.setdefault("conversion", {}).setdefault("strategy", "None")
     stored = [each.get("name") for each in spec.get("versions") or () if each.get("storage")]
     definition["status"] = {
         "conditions": None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_k8s_bigdata.localkube.definitions import CLEANUP, mark_terminating
 from airflow_k8s_bigdata.localkube.resources import Resource
 from airflow_k8s_bigdata.localkube.statuses import bad_request, bad_value, conflict, invalid, not_found
 from airflow_k8s_bigdata.localkube.store import Object, Store
@@ -14,6 +15,7 @@ from airflow_k8s_bigdata.localkube.store import Object, Store
 _LONGEST_GRACE = 1 << 31
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 _FINALIZER_OF = {"Orphan": ORPHAN, "Foreground": FOREGROUND}
 
 
@@ -87,6 +89,8 @@ class Deleter:
             return self._delete_pod(obj, options)
         if resource.key == "namespaces":
             return self._store.change("namespaces", "", name, self._terminate_namespace), False
+        if resource.key == _DEFINITIONS:
+            return self._store.change(_DEFINITIONS, "", name, self._terminate_definition), False
         finalizers = _finalizers(obj, options)
         if not finalizers:
             return self._store.remove(resource.key, namespace, name), True
@@ -130,6 +134,12 @@ class Deleter:
         if "deletionTimestamp" not in meta or meta.get("deletionGracePeriodSeconds", 0) > seconds:
             meta["deletionTimestamp"] = _stamp(self._now() + timedelta(seconds=seconds))
             meta["deletionGracePeriodSeconds"] = seconds
+
+    def _terminate_definition(self, obj: Object) -> None:
+        meta = obj["metadata"]
+        if "deletionTimestamp" not in meta:
+            mark_terminating(obj, _stamp(self._now()))
+            meta["finalizers"] = [*(meta.get("finalizers") or ()), CLEANUP]
 
     def _terminate_namespace(self, obj: Object) -> None:
         obj["metadata"].setdefault("deletionTimestamp", _stamp(self._now()))

@@ -103,6 +103,9 @@ def _operations(resource: Resource) -> Object:
 
 def _add_schema(resource: Resource, found: dict[str, Object]) -> None:
     kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    if resource.definition is not None:
+        _add_custom(resource, resource.definition.schema, kind, found)
+        return
     own = schemas.schema_of(resource)
     name = own.name if own else f"{resource.group}.{resource.version}.{resource.kind}"
     if own:
@@ -110,6 +113,27 @@ def _add_schema(resource: Resource, found: dict[str, Object]) -> None:
     else:
         found[name] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     found[name] = found[name] | {"x-kubernetes-group-version-kind": [kind]}
+
+
+_TYPE_META = {
+    "apiVersion": {
+        "type": "string",
+        "description": "APIVersion defines the versioned schema of this representation of an object.",
+    },
+    "kind": {"type": "string", "description": "Kind is a string value representing the REST resource of this object."},
+}
+
+
+def _add_custom(resource: Resource, schema: Object, kind: Object, found: dict[str, Object]) -> None:
+    """The schema of a custom resource, with the fields that all objects have."""
+    name = ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind])
+    meta = schemas.schema("V1ObjectMeta")
+    if meta is not None:
+        _add_model(meta, found)
+    metadata = {"allOf": [{"$ref": "#/components/schemas/V1ObjectMeta"}]}
+    properties = {**_TYPE_META, **(schema.get("properties") or {}), "metadata": metadata}
+    own = {"type": "object", **schema, "properties": properties}
+    found[name] = own | {"x-kubernetes-group-version-kind": [kind]}
 
 
 def _add_model(own: schemas.Schema, found: dict[str, Object]) -> None:

@@ -47,7 +47,9 @@ def parse_version(value: str) -> int | None:
 
 async def list_objects(store: Store, target: Target, query: Mapping[str, str]) -> Page:
     """The page that a list request asks for. Raises ApiError: 400, 410, 422, 500, 504."""
-    matches = matcher(query.get("labelSelector", ""), query.get("fieldSelector", ""), target.resource.key)
+    matches = matcher(
+        query.get("labelSelector", ""), query.get("fieldSelector", ""), target.resource.key, target.resource.selectable
+    )
     limit = _limit(query.get("limit", ""))
     version = parse_version(query.get("resourceVersion", ""))
     _check_match(query, version)

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from airflow_k8s_bigdata.localkube import applying, patching
 from airflow_k8s_bigdata.localkube.admission import Admission
+from airflow_k8s_bigdata.localkube.customapply import check_applied, shape_of
+from airflow_k8s_bigdata.localkube.customschemas import without_schema
 from airflow_k8s_bigdata.localkube.defaults import DEFAULTS
+from airflow_k8s_bigdata.localkube.definitions import definition_warnings, note_stored_version
 from airflow_k8s_bigdata.localkube.deleting import Deleter
 from airflow_k8s_bigdata.localkube.eventviews import as_core_event, as_new_event
 from airflow_k8s_bigdata.localkube.objectwarnings import object_warnings
 from airflow_k8s_bigdata.localkube.podrules import pod_causes, pod_change_causes
-from airflow_k8s_bigdata.localkube.resources import Catalog, Resource
+from airflow_k8s_bigdata.localkube.resources import CRDS, Catalog, Resource
 from airflow_k8s_bigdata.localkube.schemas import decoded
 from airflow_k8s_bigdata.localkube.serviceips import give_cluster_ip
 from airflow_k8s_bigdata.localkube.statuses import (
+    ApiError,
     Cause,
     already_exists,
     bad_request,
     bad_value,
     conflict,
+    failure,
     invalid,
     not_found,
     required,
@@ -48,6 +54,7 @@ class WriteOptions:
     :param field_validation: Ignore, Warn or Strict; what to do about unknown fields.
     :param manager: who owns the fields that are written; `force` takes them from others (server-side apply).
     :param check: looks at the new and the stored object (None for a new one) before a write; raises ApiError.
+    :param warnings: where warnings for the client are put; they are sent when the write is refused, too.
     """
 
     dry_run: bool = False
@@ -55,15 +62,15 @@ class WriteOptions:
     manager: str = ""
     force: bool = False
     check: Check | None = None
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A write's outcome: the object, whether it was made anew, and warnings for the client."""
+    """A write's outcome: the object, and whether it was made anew."""
 
     object: Object
     created: bool = False
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +106,11 @@ class Registry:
     ) -> Written:
         """Make a new object; `applier` owns what the body says when it was applied. Raises ApiError: 400 to 422."""
         resource = target.resource
-        obj, warnings = self._decoded(resource, body, options)
-        given = set(applying.leaves(obj)) if applier else set()
+        given = set(applying.leaves(body, shape_of(resource))) if applier else set()
+        obj = self._decoded(resource, body, options)
         meta = self._new_metadata(target, obj)
         self._admission.namespace_exists(resource, target.namespace, meta.get("name", ""))
+        self._refuse_ending(resource)
         DEFAULTS.get(resource.key, _no_defaults)(obj)
         if resource.has_generation:
             meta["generation"] = 1
@@ -113,67 +121,73 @@ class Registry:
             give_cluster_ip(self._store, obj)
         if options.check:
             options.check(obj, None)
-        _refuse(resource, meta, [*_causes(resource, obj)])
-        warnings = self._warned(warnings, resource, obj)
+        self._check(target, obj, None, options)
+        self._warn(options, resource, obj)
         self._admission.check_quota(resource, obj)
         if applier:
             applying.write_owners(obj, {applier: given}, self._stamp())
         else:
-            applying.track_update(None, obj, self._manager(target, options), self._stamp())
+            manager = self._manager(target, options)
+            applying.track_update(None, obj, manager, self._stamp(), shape_of(resource))
         if options.dry_run:
-            return Written(self._unstored(obj), True, warnings)
+            return Written(self._unstored(obj), True)
         try:
-            return Written(self._store.create(resource.key, obj), True, warnings)
+            return Written(self._store.create(resource.key, obj), True)
         except AlreadyExists:
             raise already_exists(resource.plural, meta["name"], resource.group) from None
 
     def update(self, target: Target, body: Object, options: WriteOptions) -> Written:
         """Replace an object, or its status. Raises ApiError: 400, 404, 409, 422."""
         old = self._store.find(target.resource.key, target.namespace, target.name)
-        obj, warnings = self._decoded(target.resource, body, options, old)
+        obj = self._decoded(target.resource, body, options, old)
         meta = obj.setdefault("metadata", {})
         self._check_identity(target, meta)
-        old = self.get(target)
+        old = self._current(target)
         if target.resource.custom and not meta.get("resourceVersion"):
             cause = bad_value("metadata.resourceVersion", 0, "must be specified for an update")
-            raise invalid(target.resource.kind, target.name, [cause], target.resource.group)
-        return self._store_change(target, old, obj, options, warnings)
+            raise invalid(target.resource.plural, target.name, [cause], target.resource.group)
+        return self._store_change(target, old, obj, options)
 
     def patch(self, target: Target, patch: Any, media_type: str, options: WriteOptions) -> Written:
         """Change an object by a merge, strategic merge or JSON patch. Raises ApiError: 400, 404, 409, 422."""
-        old = self.get(target)
+        old = self._current(target)
         base = as_new_event(old) if target.resource.group == "events.k8s.io" else _bare(old)
         if media_type == JSON:
             resource = target.resource
             new = patching.json_patch(base, patch, kind=resource.kind, name=target.name, group=resource.group)
         elif not isinstance(patch, dict):
             raise bad_request("the body of the request is no JSON object")
-        elif media_type == MERGE or target.resource.custom:
+        elif media_type == MERGE:
             new = patching.merge_patch(base, patch)
         else:
             new = patching.strategic_merge(base, patch)
-        obj, warnings = self._decoded(target.resource, new, options, base)
+        obj = self._decoded(target.resource, new, options, base)
         self._check_identity(target, obj.setdefault("metadata", {}))
-        return self._store_change(target, old, obj, options, warnings)
+        return self._store_change(target, old, obj, options)
 
     def apply(self, target: Target, body: Object, options: WriteOptions) -> Written:
         """Server-side apply: make the object or merge the configuration into it. Raises ApiError: 400 to 422."""
         if not options.manager:
             cause = required("fieldManager", "is required for apply patch")
             raise invalid("PatchOptions", "", [cause], "meta.k8s.io")
-        applied, warnings = self._decoded(target.resource, body, options)
+        applied = self._applied(target.resource, body, options)
         meta = applied.setdefault("metadata", {})
         self._check_identity(target, meta)
         if meta.get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         manager = applying.Manager(options.manager, "Apply", target.resource.api_version, target.subresource)
-        old = self._store.find(target.resource.key, target.namespace, target.name)
-        if old is None:
+        if self._store.find(target.resource.key, target.namespace, target.name) is None:
+            if target.subresource:
+                raise not_found(target.resource.plural, target.name, target.resource.group)
             return self.create(target, applied, options, manager)
+        old = self._current(target)
         if meta.get("resourceVersion"):
             self._check_version(target, meta, old)
-        new = applying.apply(_bare(old), applied, manager, force=options.force, now=self._stamp())
-        return self._store_change(target, old, new, options, warnings, tracked=True)
+        shape = shape_of(target.resource)
+        new = applying.apply(_bare(old), applied, manager, force=options.force, now=self._stamp(), shape=shape)
+        if target.resource.definition is not None:
+            new = target.resource.definition.normal(new)[0]
+        return self._store_change(target, old, new, options, tracked=True)
 
     def bind(self, target: Target, node: str) -> None:
         """Give a pod its node, as a scheduler's Binding does. Raises ApiError: 404, 409."""
@@ -189,9 +203,9 @@ class Registry:
 
     # Steps that creation and change share
 
-    def _decoded(
-        self, resource: Resource, body: Object, options: WriteOptions, known: Object | None = None
-    ) -> tuple[Object, tuple[str, ...]]:
+    def _decoded(self, resource: Resource, body: Object, options: WriteOptions, known: Object | None = None) -> Object:
+        if resource.definition is not None:
+            return self._decoded_custom(resource, body, options)
         kind, version = body.get("kind"), body.get("apiVersion")
         if kind and kind != resource.kind:
             raise bad_request(
@@ -208,14 +222,61 @@ class Registry:
         elif isinstance(obj.get("metadata"), dict):
             # What did not change is the stored object's own part, and stays so; metadata is written into below.
             obj["metadata"] = dict(obj["metadata"])
-        if not unknown or options.field_validation == "Ignore":
-            return obj, ()
-        warnings = tuple(f'unknown field "{path}"' for path in unknown)
-        if options.field_validation == "Strict":
-            why = ", ".join(warnings)
-            head = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-            raise bad_request(f"{head}: strict decoding error: {why}")
-        return obj, warnings
+        _tell_unknown(resource, unknown, options)
+        return obj
+
+    def _decoded_custom(self, resource: Resource, body: Object, options: WriteOptions) -> Object:
+        """A custom resource without what its schema does not know, with its defaults."""
+        kind, version = body.get("kind") or resource.kind, body.get("apiVersion") or resource.api_version
+        obj, unknown = decoded(body, resource)
+        group = str(version).rpartition("/")[0]
+        if kind == resource.kind and group == resource.group:
+            named = self._catalog.find(group, str(version).rpartition("/")[2], resource.plural)
+            obj, found = named.definition.normal(obj) if named and named.definition else without_schema(obj)
+            unknown = sorted({*unknown, *found})
+        _tell_unknown(resource, unknown, options)
+        if version != resource.api_version:
+            why = f"the API version in the data ({version}) does not match the expected API version"
+            raise bad_request(f"{why} ({resource.api_version})")
+        if kind != resource.kind:
+            name = (obj.get("metadata") or {}).get("name") or ""
+            raise invalid(str(kind), name, [bad_value("kind", kind, f"must be {resource.kind}")], resource.group)
+        return _bare(obj)
+
+    def _applied(self, resource: Resource, body: Object, options: WriteOptions) -> Object:
+        """A configuration for server-side apply: what it says and nothing else, so without defaults."""
+        if resource.definition is None:
+            return self._decoded(resource, body, options)
+        self._decoded_custom(resource, body, replace(options, field_validation="Ignore"))
+        check_applied(resource.definition.root, body, resource.api_version, resource.kind)
+        return _bare(copied(body) | {"metadata": decoded(body, resource)[0].get("metadata") or {}})
+
+    def _current(self, target: Target) -> Object:
+        """The stored object as the request's version shows it. Raises ApiError (404)."""
+        found, definition = self.get(target), target.resource.definition
+        return found if definition is None else definition.shown(found)
+
+    def _refuse_ending(self, resource: Resource) -> None:
+        """Raises ApiError (405) for a kind whose definition is being deleted."""
+        found = self._store.find(CRDS.key, "", resource.key) if resource.custom else None
+        if found is not None and found["metadata"].get("deletionTimestamp"):
+            message = "create not allowed while custom resource definition is terminating"
+            details = {"group": resource.group, "kind": resource.plural}
+            raise ApiError(failure(405, "MethodNotAllowed", message, details))
+
+    def _check(self, target: Target, obj: Object, old: Object | None, options: WriteOptions) -> None:
+        """Raises ApiError (422) for an object that breaks rules."""
+        resource, definition = target.resource, target.resource.definition
+        if definition is None:
+            _refuse(resource, obj["metadata"], _causes(resource, obj, old))
+            if resource.key == CRDS.key and (old is None or obj["spec"] != old["spec"]):
+                options.warnings.extend(definition_warnings(obj))
+            return
+        own = {"apiVersion": resource.api_version, "kind": resource.kind}
+        before = None if old is None else own | old
+        causes, warnings = definition.causes(own | obj, before, target.subresource)
+        options.warnings.extend(warnings)
+        _refuse(resource, obj["metadata"], metadata_causes(resource, obj["metadata"]) + causes)
 
     def _new_metadata(self, target: Target, obj: Object) -> Object:
         meta: Object = obj.setdefault("metadata", {})
@@ -262,7 +323,6 @@ class Registry:
         old: Object,
         new: Object,
         options: WriteOptions,
-        warnings: tuple[str, ...],
         *,
         tracked: bool = False,
     ) -> Written:
@@ -270,7 +330,9 @@ class Registry:
         self._check_version(target, new["metadata"], old)
         new = _merged_parts(target, old, new)
         _keep_system_metadata(new["metadata"], old["metadata"])
-        if resource.has_generation and _desired(new) != _desired(old):
+        if resource.key == CRDS.key:
+            note_stored_version(new, old)
+        if resource.has_generation and _desired(new, resource) != _desired(old, resource):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         changes = VALIDATE_CHANGE.get(resource.key)
         if options.check:
@@ -278,13 +340,15 @@ class Registry:
         causes = [*metadata_changes(new, old), *(changes(new, old) if changes else ())]
         if resource.key == "pods" and not target.subresource:
             causes += pod_change_causes(new, old)
-        _refuse(resource, new["metadata"], causes or _causes(resource, new, old))
+        _refuse(resource, new["metadata"], causes)
+        self._check(target, new, old, options)
         if not target.subresource:
-            warnings = self._warned(warnings, resource, new, old)
+            self._warn(options, resource, new, old)
         if not tracked:
-            applying.track_update(_bare(old), new, self._manager(target, options), self._stamp())
+            manager = self._manager(target, options)
+            applying.track_update(_bare(old), new, manager, self._stamp(), shape_of(resource))
         if options.dry_run:
-            return Written(new, False, warnings)
+            return Written(new)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         try:
             stored = self._store.replace(resource.key, new, given=True)
@@ -292,14 +356,13 @@ class Registry:
             raise not_found(resource.plural, target.name, resource.group) from None
         except Conflict:
             raise conflict(resource.plural, target.name, resource.group) from None
-        return Written(self.deleter.settle(resource, stored), False, warnings)
+        return Written(self.deleter.settle(resource, stored))
 
-    def _warned(
-        self, warnings: tuple[str, ...], resource: Resource, new: Object, old: Object | None = None
-    ) -> tuple[str, ...]:
-        """The warnings about an object, each once, when admission takes it. Raises ApiError: 403, 422."""
+    def _warn(self, options: WriteOptions, resource: Resource, new: Object, old: Object | None = None) -> None:
+        """Note the warnings about an object, each once, when admission takes it. Raises ApiError: 403, 422."""
         policies = self._admission.validate(resource, new, old)
-        return tuple(dict.fromkeys([*warnings, *policies, *object_warnings(resource.key, new, old)]))
+        found = dict.fromkeys([*policies, *object_warnings(resource.key, new, old)])
+        options.warnings.extend(warning for warning in found if warning not in options.warnings)
 
     def _manager(self, target: Target, options: WriteOptions) -> applying.Manager:
         return applying.Manager(options.manager or "unknown", "Update", target.resource.api_version, target.subresource)
@@ -320,13 +383,30 @@ def _bare(obj: Object) -> Object:
     return {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
 
 
-def _desired(obj: Object) -> Object:
-    return {key: value for key, value in obj.items() if key not in ("metadata", "status", "kind", "apiVersion")}
+def _tell_unknown(resource: Resource, unknown: list[str], options: WriteOptions) -> None:
+    """Warn of unknown fields, or refuse them. Raises ApiError (400)."""
+    if not unknown or options.field_validation == "Ignore":
+        return
+    warnings = [f'unknown field "{path}"' for path in unknown]
+    if options.field_validation == "Strict":
+        head = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        raise bad_request(f"{head}: strict decoding error: {', '.join(warnings)}")
+    options.warnings.extend(warnings)
+
+
+def _desired(obj: Object, resource: Resource | None = None) -> Object:
+    """What an object's generation counts changes of: all but metadata and a status that is written by itself."""
+    keeps_status = resource is not None and resource.custom and resource.subresource("status") is None
+    own = ("metadata", "kind", "apiVersion") if keeps_status else ("metadata", "status", "kind", "apiVersion")
+    return {key: value for key, value in obj.items() if key not in own}
 
 
 def _merged_parts(target: Target, old: Object, new: Object) -> Object:
     """What a write to the object or to one of its subresources takes from the new state, and what it keeps."""
     old = _bare(old)
+    if target.subresource == "status" and target.resource.custom:
+        kept = {key: value for key, value in old.items() if key != "status"} | {"metadata": dict(old["metadata"])}
+        return kept | ({"status": new["status"]} if "status" in new else {})
     if target.subresource == "status":
         return old | {"metadata": dict(old["metadata"]), "status": new.get("status") or {}}
     if target.resource.subresource("status"):

@@ -7,8 +7,12 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from airflow_k8s_bigdata.localkube.customresources import CustomKind
+from airflow_k8s_bigdata.localkube.definitions import deprecation, version_rank
 from airflow_k8s_bigdata.localkube.store import Object
 
+# In the order in which discovery tells them.
+CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 UPDATING = ("get", "patch", "update")
 PROXYING = ("create", "delete", "get", "patch", "update")
@@ -34,7 +38,7 @@ class Resource:
 
     `has_generation`: metadata.generation counts changes of the spec. `returns_deleted`: DELETE answers with the
     object instead of a Status. `stored_as`: the store's name for it, when two API groups show one set of objects.
-    `custom`: defined by a CustomResourceDefinition.
+    `custom`: defined by a CustomResourceDefinition, of which `definition` is the part for this version.
     """
 
     group: str
@@ -52,6 +56,8 @@ class Resource:
     custom: bool = False
     singular_name: str = ""
     list_kind_name: str = ""
+    definition: CustomKind | None = field(default=None, compare=False)
+    stored_version: str = ""
 
     @property
     def key(self) -> str:
@@ -62,6 +68,11 @@ class Resource:
     def api_version(self) -> str:
         """`apiVersion` of its objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def selectable(self) -> tuple[str, ...]:
+        """Fields that its definition lets its objects be selected by."""
+        return () if self.definition is None else self.definition.selectable
 
     @property
     def singular(self) -> str:
@@ -91,7 +102,8 @@ class Resource:
         if self.categories:
             entry["categories"] = list(self.categories)
         if "list" in self.verbs and self.plural != "componentstatuses":
-            entry["storageVersionHash"] = storage_version_hash(self.group, self.version, self.kind)
+            version = self.stored_version or self.version
+            entry["storageVersionHash"] = storage_version_hash(self.group, version, self.kind)
         yield entry
         for sub in self.subresources:
             entry = {"name": f"{self.plural}/{sub.name}", "singularName": "", "namespaced": self.namespaced}
@@ -281,11 +293,15 @@ def custom_resources(definition: Object) -> Iterator[Resource]:
     """The resources that a CustomResourceDefinition serves, one for each served version."""
     spec = definition["spec"]
     names = spec["names"]
+    stored = next((each["name"] for each in spec["versions"] if each.get("storage")), "")
     for version in spec["versions"]:
         if not version.get("served"):
             continue
         subs = version.get("subresources") or {}
         yield Resource(
+            verbs=CUSTOM_VERBS,
+            definition=CustomKind(version, deprecation=deprecation(definition, version)),
+            stored_version=stored,
             group=spec["group"],
             version=version["name"],
             plural=names["plural"],
@@ -293,7 +309,7 @@ def custom_resources(definition: Object) -> Iterator[Resource]:
             namespaced=spec.get("scope") == "Namespaced",
             short_names=tuple(names.get("shortNames") or ()),
             categories=tuple(names.get("categories") or ()),
-            subresources=tuple(sub for sub in (SCALE, STATUS) if sub.name in subs),
+            subresources=tuple(sub for sub in (STATUS, SCALE) if sub.name in subs),
             has_generation=True,
             custom=True,
             singular_name=names.get("singular", ""),
@@ -308,6 +324,7 @@ class Catalog:
     _found: dict[tuple[str, str, str], Resource] = field(
         default_factory=lambda: {(each.group, each.version, each.plural): each for each in BUILT_IN}
     )
+    _defined: dict[str, Object] = field(default_factory=dict)
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         """The resource, or None when it is not served."""
@@ -323,8 +340,14 @@ class Catalog:
         return next((each for each in self._found.values() if each.key == key), None)
 
     def versions(self, group: str) -> list[str]:
-        """Served versions of a group; empty when the group is unknown."""
-        return sorted({each.version for each in self._found.values() if each.group == group})
+        """Served versions of a group, the preferred one first; empty when the group is unknown."""
+        found = {each.version for each in self._found.values() if each.group == group}
+        return sorted(found, key=version_rank, reverse=True)
+
+    def is_custom(self, group: str, version: str) -> bool:
+        """Whether nothing but custom resources is served in a group and version."""
+        found = self.of(group, version)
+        return bool(found) and all(each.custom for each in found)
 
     def groups(self) -> list[str]:
         """Named groups, in order of their names."""
@@ -340,13 +363,21 @@ class Catalog:
         return list(self._found.values())
 
     def define(self, definition: Object) -> None:
-        """Serve what a CustomResourceDefinition says, in place of what it said before."""
+        """Serve what a CustomResourceDefinition says, in place of what it said before.
+
+        A definition of the same spec changes nothing: schemas are compiled once.
+        """
+        name, spec = definition["metadata"]["name"], definition["spec"]
+        if self._defined.get(name) == spec:
+            return
         self.undefine(definition)
+        self._defined[name] = spec
         for resource in custom_resources(definition):
             self._found[resource.group, resource.version, resource.plural] = resource
 
     def undefine(self, definition: Object) -> None:
         """Serve the definition's resources no longer."""
+        self._defined.pop(definition["metadata"]["name"], None)
         group, plural = definition["spec"]["group"], definition["spec"]["names"]["plural"]
         for key in [key for key, each in self._found.items() if each.custom and (key[0], key[2]) == (group, plural)]:
             del self._found[key]

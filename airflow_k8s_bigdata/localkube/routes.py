@@ -24,18 +24,31 @@ from airflow_k8s_bigdata.localkube.http import (
     warnings_header,
 )
 from airflow_k8s_bigdata.localkube.listing import list_objects
+from airflow_k8s_bigdata.localkube.patching import json_patch, merge_patch
 from airflow_k8s_bigdata.localkube.podroutes import PodRoutes
 from airflow_k8s_bigdata.localkube.rbac import Attributes, Authorizer
-from airflow_k8s_bigdata.localkube.registry import APPLY, PATCH_TYPES, Registry, Target, WriteOptions, Written
+from airflow_k8s_bigdata.localkube.registry import (
+    APPLY,
+    JSON,
+    PATCH_TYPES,
+    STRATEGIC,
+    Registry,
+    Target,
+    WriteOptions,
+    Written,
+)
 from airflow_k8s_bigdata.localkube.requests import RequestInfo, is_true
 from airflow_k8s_bigdata.localkube.resources import Catalog, Resource
 from airflow_k8s_bigdata.localkube.reviews import Reviews
+from airflow_k8s_bigdata.localkube.scaling import check_version, scale_of, scaled
 from airflow_k8s_bigdata.localkube.schemas import decoded_request
 from airflow_k8s_bigdata.localkube.selectors import matcher
 from airflow_k8s_bigdata.localkube.statuses import (
+    ApiError,
     bad_request,
     method_not_allowed,
     no_such_resource,
+    not_found,
     success,
     unsupported_media,
 )
@@ -55,6 +68,7 @@ _REVIEWS = {
 
 
 _ACTING = ("attach", "exec", "portforward")
+_DEPRECATION = "deprecation"
 _EVENTS_AT_ONCE = 32
 
 Verb = Callable[[web.Request, Target], Awaitable[web.StreamResponse]]
@@ -77,15 +91,37 @@ class Routes:
     async def handle(self, request: web.Request, info: RequestInfo, user: User) -> web.StreamResponse:
         """The answer to an authorized request. Raises ApiError."""
         request[ASKER] = user
-        if not self.catalog.of(info.group, info.version):
-            return page_not_found()
         resource = self.catalog.find(info.group, info.version, info.plural)
         if resource is None:
+            if not self.catalog.of(info.group, info.version) or self.catalog.is_custom(info.group, info.version):
+                return page_not_found()
             raise no_such_resource()
         if not _is_served(info, resource):
             if resource.custom:
                 return page_not_found()
             raise no_such_resource()
+        if resource.definition is not None and resource.definition.deprecation:
+            return await self._deprecated(request, info, resource, user)
+        return await self._verb(request, info, resource, user)
+
+    async def _deprecated(
+        self, request: web.Request, info: RequestInfo, resource: Resource, user: User
+    ) -> web.StreamResponse:
+        """The answer in a version that is deprecated: every one says so."""
+        warning = resource.definition.deprecation if resource.definition is not None else ""
+        request[_DEPRECATION] = warning
+        try:
+            response = await self._verb(request, info, resource, user)
+        except ApiError as error:
+            error.warn([warning])
+            raise
+        if not response.prepared:
+            response.headers.add("Warning", warnings_header((warning,))["Warning"])
+        return response
+
+    async def _verb(
+        self, request: web.Request, info: RequestInfo, resource: Resource, user: User
+    ) -> web.StreamResponse:
         namespace = info.namespace if resource.namespaced else ""
         target = Target(resource, namespace, info.name, info.subresource)
         if info.subresource:
@@ -135,34 +171,35 @@ class Routes:
         body = await read_object(request, target.resource.kind)
         if target.resource.plural == "bindings":
             return self.pods.bind(target, body)
-        return self._written(
-            request, target.resource, self.registry.create(target, body, self._write_options(request, target))
-        )
+        return self._write(request, target, lambda options: self.registry.create(target, body, options))
 
     async def _update(self, request: web.Request, target: Target) -> web.Response:
         body = await read_object(request, target.resource.kind)
-        return self._written(
-            request, target.resource, self.registry.update(target, body, self._write_options(request, target))
-        )
+        return self._write(request, target, lambda options: self.registry.update(target, body, options))
 
     async def _patch(self, request: web.Request, target: Target) -> web.Response:
         media = media_type(request)
-        if media not in PATCH_TYPES:
-            raise unsupported_media(media, PATCH_TYPES)
+        accepted = [each for each in PATCH_TYPES if each != STRATEGIC] if target.resource.custom else PATCH_TYPES
+        if media not in accepted:
+            raise unsupported_media(media, accepted)
         body = await parse_body(await read_body(request), media)
-        options = self._write_options(request, target)
-        if media == APPLY:
-            if not isinstance(body, dict):
-                raise bad_request("the body of an apply patch must be an object")
-            written = self.registry.apply(target, body, options)
-        else:
-            written = self.registry.patch(target, body, media, options)
-        return self._written(request, target.resource, written)
+        if media != APPLY:
+            return self._write(request, target, lambda options: self.registry.patch(target, body, media, options))
+        if not isinstance(body, dict):
+            raise bad_request("the body of an apply patch must be an object")
+        return self._write(request, target, lambda options: self.registry.apply(target, body, options))
 
-    def _written(self, request: web.Request, resource: Resource, written: Written) -> web.Response:
+    def _write(self, request: web.Request, target: Target, act: Callable[[WriteOptions], Written]) -> web.Response:
+        """A write's answer; its warnings go with a refusal, too."""
+        options = self._write_options(request, target)
+        try:
+            written = act(options)
+        except ApiError as error:
+            error.warn(options.warnings)
+            raise
         shape, media = shape_of(request.headers.get("Accept", ""))
-        body = self.views.one(written.object, resource, shape)
-        return answer(body, 201 if written.created else 200, media, warnings_header(written.warnings))
+        body = self.views.one(written.object, target.resource, shape)
+        return answer(body, 201 if written.created else 200, media, warnings_header(tuple(options.warnings)))
 
     # Deleting
 
@@ -181,7 +218,9 @@ class Routes:
         # Preconditions name one object: in a collection Kubernetes ignores them.
         options = DeleteOptions(given.grace_seconds, given.propagation, dry_run=given.dry_run)
         resource, query = target.resource, request.query
-        matches = matcher(query.get("labelSelector", ""), query.get("fieldSelector", ""), resource.key)
+        matches = matcher(
+            query.get("labelSelector", ""), query.get("fieldSelector", ""), resource.key, resource.selectable
+        )
         deleted = []
         for obj in self.store.list(resource.key, target.namespace or None):
             meta = obj["metadata"]
@@ -192,7 +231,8 @@ class Routes:
             {
                 "kind": resource.list_kind,
                 "apiVersion": resource.api_version,
-                "metadata": {"resourceVersion": str(self.store.revision)},
+                "metadata": ({"continue": ""} if resource.custom else {})
+                | {"resourceVersion": str(self.store.revision)},
                 "items": [whole(each, resource) for each in deleted],
             }
         )
@@ -226,6 +266,8 @@ class Routes:
 
     async def _subresource(self, request: web.Request, info: RequestInfo, target: Target) -> web.StreamResponse:
         found = target.resource.subresource(info.subresource)
+        if found is None and target.resource.custom:
+            raise not_found(target.resource.plural, target.name, target.resource.group)
         if found is None:
             raise no_such_resource()
         if info.verb not in found.verbs:
@@ -245,22 +287,27 @@ class Routes:
         return await verbs[info.verb](request, target)
 
     async def _scale(self, request: web.Request, info: RequestInfo, target: Target) -> web.Response:
-        owner = Target(target.resource, target.namespace, target.name)
-        obj = self.registry.get(owner)
+        owner, resource = Target(target.resource, target.namespace, target.name), target.resource
+        obj = self._shown(owner)
         if info.verb != "get":
-            body = await parse_body(await read_body(request), media_type(request))
-            if not isinstance(body, dict):
+            media = media_type(request)
+            given = await parse_body(await read_body(request), media)
+            if media == JSON:
+                given = json_patch(scale_of(resource, obj), given, kind="Scale", name=target.name, group="autoscaling")
+            elif info.verb == "patch":
+                given = merge_patch(scale_of(resource, obj), given)
+            if not isinstance(given, dict):
                 raise bad_request("the body of the request is no object of kind Scale")
-            replicas = (decoded_request(body, "Scale").get("spec") or {}).get("replicas", 0)
-            patch = {"spec": {"replicas": replicas}}
-            options = self._write_options(request, target)
-            obj = self.registry.patch(owner, patch, "application/merge-patch+json", options).object
-        meta = {key: obj["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
-        spec = {"replicas": obj.get("spec", {}).get("replicas", 0)}
-        status = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
-        return answer(
-            {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status}
-        )
+            scale = decoded_request(given, "Scale")
+            check_version(resource, scale, obj)
+            patch, options = scaled(resource, scale), self._write_options(request, target)
+            self.registry.patch(owner, patch, "application/merge-patch+json", options)
+            obj = self._shown(owner)
+        return answer(scale_of(resource, obj))
+
+    def _shown(self, target: Target) -> Object:
+        obj, definition = self.registry.get(target), target.resource.definition
+        return obj if definition is None else definition.shown(obj)
 
 
 def _is_served(info: RequestInfo, resource: Resource) -> bool:
@@ -288,7 +335,8 @@ def _has_verb(info: RequestInfo, resource: Resource) -> bool:
 
 async def _send_lines(request: web.Request, batches: AsyncIterator[list[bytes]]) -> web.StreamResponse:
     headers = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
-    response = web.StreamResponse(headers=headers)
+    warning = request.get(_DEPRECATION)
+    response = web.StreamResponse(headers=headers | warnings_header((warning,) if warning else ()))
     response.enable_chunked_encoding()
     await response.prepare(request)
     async for batch in batches:

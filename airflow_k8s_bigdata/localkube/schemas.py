@@ -108,7 +108,7 @@ def decoded(obj: Object, resource: Resource, known: Object | None = None) -> tup
     own = schema_of(resource)
     reading = _Reading(resource.kind, resource.version)
     if own is None:
-        return _with_metadata(obj, reading, known), []
+        return _with_metadata(obj, reading, known), reading.unknown
     return _object(obj, own, "", reading, known), reading.unknown
 
 

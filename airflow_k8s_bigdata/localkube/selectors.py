@@ -229,14 +229,20 @@ def _unescaped(value: str) -> str:
     return "".join(plain)
 
 
-def parse_fields(text: str, key: str) -> list[tuple[str, bool, str]]:
+_OF_ALL = ("metadata.name", "metadata.namespace")
+
+
+def parse_fields(text: str, key: str, selectable: tuple[str, ...] = ()) -> list[tuple[str, bool, str]]:
     """The terms (path, must be equal, value) of a fieldSelector for the resource that the store calls `key`.
 
     Raises ApiError (400) as `split_fields` does, and for a field that the resource is not indexed by.
+
+    :param selectable: fields that a custom resource's definition adds.
     """
     terms = []
+    known = (*_OF_ALL, *_FIELDS.get(key, ()), *selectable)
     for path, operator, value in split_fields(text):
-        if path not in ("metadata.name", "metadata.namespace") and path not in _FIELDS.get(key, ()):
+        if path not in known:
             raise bad_request(f"field label not supported: {path}")
         terms.append((path, operator != "!=", value))
     return terms
@@ -255,10 +261,13 @@ def _field(obj: Object, path: str) -> str:
     return str(value)
 
 
-def matcher(labels: str, fields: str, key: str) -> Matcher | None:
-    """One function for both selectors of a request; None when both are empty, so that nothing need be asked."""
+def matcher(labels: str, fields: str, key: str, selectable: tuple[str, ...] = ()) -> Matcher | None:
+    """One function for both selectors of a request; None when both are empty, so that nothing need be asked.
+
+    `selectable` are fields that a custom resource's definition adds to those that the resource is selected by.
+    """
     label_terms = parse_labels(labels)
-    field_terms = parse_fields(fields, key)
+    field_terms = parse_fields(fields, key, selectable)
     if not label_terms and not field_terms:
         return None
 

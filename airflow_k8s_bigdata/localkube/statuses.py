@@ -6,6 +6,8 @@ recorded cases in tests (see tests/localkube/test_api_conformance.py).
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,13 @@ class ApiError(Exception):
         super().__init__(status["message"])
         self.status = status
         self.headers = headers or {}
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Add warnings for the client to what the answer carries."""
+        given = [self.headers["Warning"]] if "Warning" in self.headers else []
+        found = [*given, *(f"299 - {json.dumps(each)}" for each in warnings)]
+        if found:
+            self.headers["Warning"] = ", ".join(found)
 
     @property
     def code(self) -> int:

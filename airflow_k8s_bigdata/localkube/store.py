@@ -96,7 +96,7 @@ class Subscription:
 
     def __init__(self, store: Store, resource: str, namespace: str | None) -> None:
         self._store = store
-        self._resource = resource
+        self.resource = resource
         self._namespace = namespace
         self._queue: deque[Event] = deque()
         self._wake = asyncio.Event()
@@ -104,7 +104,7 @@ class Subscription:
 
     def wants(self, event: Event) -> bool:
         """Whether the event is of this subscription's resource and namespace."""
-        return event.resource == self._resource and (
+        return event.resource == self.resource and (
             self._namespace is None or event.object["metadata"].get("namespace", "") == self._namespace
         )
 
@@ -138,11 +138,16 @@ class Subscription:
 
     @property
     def closed(self) -> bool:
-        """Whether the subscription has been closed, by the reader or by the store."""
-        return self._closed
+        """Whether nothing more will come: closed by the reader, or ended by the store and read to the end."""
+        return self._closed and not self._queue
 
     def close(self) -> None:
         """Stop receiving and end any iteration."""
+        self._queue.clear()
+        self.finish()
+
+    def finish(self) -> None:
+        """Receive no more; what has come can still be read."""
         self._closed = True
         self._store.forget(self)
         self._wake.set()
@@ -345,6 +350,11 @@ class Store:
     def forget(self, subscription: Subscription) -> None:
         """Drop a subscription; called by its `close`."""
         self._subscriptions.discard(subscription)
+
+    def end_watches(self, resource: str) -> None:
+        """End all subscriptions of a resource, after what they have been sent: its kind is gone or another one."""
+        for subscription in [each for each in self._subscriptions if each.resource == resource]:
+            subscription.finish()
 
     def compact(self) -> None:
         """Forget all history, as etcd's compaction does: watches from older versions get `Expired`."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from airflow_k8s_bigdata.localkube.customresources import CustomKind
+from airflow_k8s_bigdata.localkube.customtables import cells, column_definitions
 from airflow_k8s_bigdata.localkube.podtables import pod_cells, pod_conditions
 from airflow_k8s_bigdata.localkube.resources import Resource
 from airflow_k8s_bigdata.localkube.store import Object
@@ -68,6 +70,8 @@ def _description(about: str) -> str:
 
 def table(resource: Resource, objects: Sequence[Object], metadata: Object, now: datetime) -> Object:
     """The Table of some objects; `metadata` is the list's."""
+    if resource.definition is not None:
+        return _custom_table(resource.definition, objects, metadata, now)
     printer = PRINTERS.get(resource.key, _PLAIN)
     columns = (NAME, *printer.columns, AGE, *printer.after_age)
     rows = [_row(printer, each, now) for each in objects]
@@ -78,6 +82,28 @@ def table(resource: Resource, objects: Sequence[Object], metadata: Object, now: 
         "metadata": metadata,
         "columnDefinitions": definitions,
         "rows": rows,
+    }
+
+
+def _custom_table(definition: CustomKind, objects: Sequence[Object], metadata: Object, now: datetime) -> Object:
+    columns = definition.columns
+    shown = [definition.shown(each) for each in objects]
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": [NAME.described(), *column_definitions(columns, _description(AGE.about))],
+        "rows": [
+            {
+                "cells": [each["metadata"]["name"], *cells(columns, each, now)],
+                "object": {
+                    "kind": "PartialObjectMetadata",
+                    "apiVersion": "meta.k8s.io/v1",
+                    "metadata": each["metadata"],
+                },
+            }
+            for each in shown
+        ],
     }
 
 

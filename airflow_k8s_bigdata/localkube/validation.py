@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from typing import Any
 
+from airflow_k8s_bigdata.localkube.definitions import definition_causes, definition_changes
 from airflow_k8s_bigdata.localkube.resources import Resource
 from airflow_k8s_bigdata.localkube.statuses import (
     Cause,
@@ -195,30 +195,6 @@ def claim(obj: Object) -> list[Cause]:
     return causes
 
 
-def definition(obj: Object) -> list[Cause]:
-    """Names, scope and versions of a CustomResourceDefinition."""
-    spec = obj.get("spec") or {}
-    names = spec.get("names") or {}
-    causes = [required(f"spec.names.{key}") for key in ("plural", "kind") if not names.get(key)]
-    if not spec.get("group"):
-        causes.append(required("spec.group"))
-    if spec.get("scope") not in ("Namespaced", "Cluster"):
-        causes.append(unsupported("spec.scope", spec.get("scope") or "", ["Cluster", "Namespaced"]))
-    expected = f"{names.get('plural')}.{spec.get('group')}"
-    if obj["metadata"].get("name") != expected:
-        causes.append(
-            bad_value("metadata.name", obj["metadata"].get("name"), 'must be spec.names.plural+"."+spec.group')
-        )
-    if sum(bool(each.get("storage")) for each in spec.get("versions") or ()) != 1:
-        versions = "must have exactly one version marked as storage version"
-        causes.append(bad_value("spec.versions", _shown(spec.get("versions")), versions))
-    return causes
-
-
-def _shown(value: Any) -> str:
-    return ", ".join(str(each.get("name")) for each in value or ())
-
-
 def immutable_data(new: Object, old: Object) -> list[Cause]:
     """Config maps and secrets marked immutable keep their data and the mark."""
     if not old.get("immutable"):
@@ -280,9 +256,10 @@ VALIDATE: dict[str, Callable[[Object], list[Cause]]] = {
     "secrets": secret,
     "services": service,
     "persistentvolumeclaims": claim,
-    "customresourcedefinitions.apiextensions.k8s.io": definition,
+    "customresourcedefinitions.apiextensions.k8s.io": definition_causes,
 }
 VALIDATE_CHANGE: dict[str, Callable[[Object, Object], list[Cause]]] = {
+    "customresourcedefinitions.apiextensions.k8s.io": definition_changes,
     "configmaps": immutable_data,
     "secrets": immutable_data,
     "services": service_changes,

@@ -53,6 +53,8 @@ def whole(obj: Object, resource: Resource) -> Object:
     """An object with its kind and version first."""
     if resource.group == "events.k8s.io":
         obj = as_new_event(obj)
+    elif resource.definition is not None:
+        obj = resource.definition.shown(obj)
     return {"kind": resource.kind, "apiVersion": resource.api_version} | {
         key: value for key, value in obj.items() if key not in ("kind", "apiVersion")
     }
@@ -93,7 +95,11 @@ class Views:
         else:
             kind, version = resource.list_kind, resource.api_version
             items = [_list_item(each, resource) for each in page.items]
-        return {"kind": kind, "apiVersion": version, "metadata": page.metadata, "items": items}
+        metadata = page.metadata
+        if resource.custom and shape is Shape.WHOLE:
+            # Lists of custom resources say that there is no more; those of other kinds say nothing.
+            metadata = {"continue": ""} | metadata
+        return {"kind": kind, "apiVersion": version, "metadata": metadata, "items": items}
 
     def event(self, type_: str, obj: Object, resource: Resource, shape: Shape, revision: int) -> bytes:
         """One watch event as JSON, without a line end. `revision` tells events of one object apart."""

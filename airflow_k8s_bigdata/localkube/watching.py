@@ -74,7 +74,7 @@ def watch_request(target: Target, shape: Shape, query: Mapping[str, str]) -> Wat
         target=target,
         shape=shape,
         version=parse_version(query.get("resourceVersion", "")),
-        matches=matcher(query.get("labelSelector", ""), fields, target.resource.key),
+        matches=matcher(query.get("labelSelector", ""), fields, target.resource.key, target.resource.selectable),
         bookmarks=bool(_flag(query, "allowWatchBookmarks")),
         initial=initial,
         seconds=_seconds(query.get("timeoutSeconds", "")),
