@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,13 @@ class Cgroup:
         """Put a process in; its children follow."""
         for folder in self._folders:
             (folder / "cgroup.procs").write_text(str(pid))
+
+    @contextmanager
+    def opened(self) -> Iterator[list[int]]:
+        """The files by which a process that writes `0` to them puts itself in, open for writing. Raises OSError."""
+        with ExitStack() as stack:
+            files = [stack.enter_context(open(folder / "cgroup.procs", "wb", buffering=0)) for folder in self._folders]
+            yield [file.fileno() for file in files]
 
     def out_of_memory_kills(self) -> int:
         """How many processes the kernel has killed here because the memory limit was reached."""

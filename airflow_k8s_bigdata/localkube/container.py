@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow_k8s_bigdata.localkube import memorywatch, podlogs, podstatus, preparing, probes
 from airflow_k8s_bigdata.localkube.cgroups import Cgroup
+from airflow_k8s_bigdata.localkube.commands import Command
 from airflow_k8s_bigdata.localkube.events import stamp
 from airflow_k8s_bigdata.localkube.machine import Machine
 from airflow_k8s_bigdata.localkube.podlogs import LogPipes, LogWriter
@@ -352,9 +353,7 @@ class Container:
             return None
         return await probes.check(hook | {"timeoutSeconds": _HOOK_SECONDS}, self._probed)
 
-    async def execute(
-        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int
-    ) -> asyncio.subprocess.Process:
+    async def execute(self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int) -> Command:
         """Start a command in the running container, with its environment. Raises NotRunning.
 
         :param stdin: a file descriptor or one of the constants of `subprocess`, likewise stdout and stderr.

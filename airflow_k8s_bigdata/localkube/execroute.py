@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 from aiohttp import WSMsgType, web
 
+from airflow_k8s_bigdata.localkube.commands import Command
 from airflow_k8s_bigdata.localkube.container import NotRunning
 from airflow_k8s_bigdata.localkube.podlogroute import chosen_container
 from airflow_k8s_bigdata.localkube.requests import is_true
@@ -43,7 +44,7 @@ class Executor(Protocol):
         stdin: int,
         stdout: int,
         stderr: int,
-    ) -> Awaitable[asyncio.subprocess.Process]:
+    ) -> Awaitable[Command]:
         """Start it. Raises NotRunning."""
 
 
@@ -51,7 +52,7 @@ class Executor(Protocol):
 class _Running:
     """A command and its streams; `terminal` is None without one."""
 
-    process: asyncio.subprocess.Process
+    process: Command
     stdin: asyncio.StreamWriter | None
     outputs: list[tuple[int, asyncio.StreamReader]]
     terminal: Terminal | None = None
@@ -73,6 +74,8 @@ async def run_command(request: web.Request, pod: Object, start: Executor) -> web
         raise internal(str(error)) from None
     except ValueError as error:
         raise bad_request(str(error)) from None
+    except OSError as error:
+        raise internal(f"the command can't be started: {error.strerror}") from None
     socket = web.WebSocketResponse(protocols=_PROTOCOLS)
     try:
         await socket.prepare(request)
@@ -113,7 +116,7 @@ async def _carry(socket: web.WebSocketResponse, running: _Running) -> None:
     await socket.close()
 
 
-async def _ended(process: asyncio.subprocess.Process, outputs: list[asyncio.Task[None]]) -> int:
+async def _ended(process: Command, outputs: list[asyncio.Task[None]]) -> int:
     await asyncio.gather(*outputs)
     return await process.wait()
 
@@ -159,12 +162,10 @@ def exit_status(code: int) -> Object:
     """The Status that tells how a command ended."""
     if code == 0:
         return {"metadata": {}, "status": "Success"}
-    # A shell's way to tell a signal; asyncio gives it as a negative number.
-    shown = 128 - code if code < 0 else code
     return {
         "metadata": {},
         "status": "Failure",
-        "message": f"command terminated with non-zero exit code: exit status {shown}",
+        "message": f"command terminated with non-zero exit code: exit status {code}",
         "reason": "NonZeroExitCode",
-        "details": {"causes": [{"reason": "ExitCode", "message": str(shown)}]},
+        "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
     }

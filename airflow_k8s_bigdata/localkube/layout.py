@@ -55,10 +55,16 @@ class Mount:
 
 def host_mounts() -> list[Mount]:
     """What every container sees of the host: /usr, and the parts of /etc that programs in it need."""
+    return [*_host_mounts(os.stat("/etc").st_mtime_ns)]
+
+
+@functools.lru_cache(1)
+def _host_mounts(_changed: int) -> tuple[Mount, ...]:
+    """They are the same until a name in /etc comes or goes."""
     etc = Path("/etc")
     names = [*_HOST_ETC, *(entry.name for entry in etc.glob("java*"))]
     present = [Mount(etc / name, f"/etc/{name}") for name in names if (etc / name).exists()]
-    return [Mount(Path("/usr"), "/usr"), *present]
+    return (Mount(Path("/usr"), "/usr"), *present)
 
 
 def image_mounts(binds: Mapping[str, Path]) -> list[Mount]:
@@ -66,6 +72,7 @@ def image_mounts(binds: Mapping[str, Path]) -> list[Mount]:
     return [Mount(source, inside(target)) for target, source in binds.items()]
 
 
+@functools.lru_cache(4096)
 def inside(target: str) -> str:
     """A mount path in its real form: /bin is a link to /usr/bin, and so on.
 
@@ -127,7 +134,8 @@ def arguments(
 
 def _cover(mount: Mount, hidden: Path | None) -> list[str]:
     """Arguments that put an empty folder over what is to be hidden, if the mount holds it."""
-    if hidden is None:
+    # What localkube has made in its own folder, a pod's scratch space for one, does not hold that folder.
+    if hidden is None or (not mount.given and str(mount.source).startswith(f"{hidden}/")):
         return []
     # An image's own folders are those that they are; a volume may be a link.
     source = mount.source.resolve() if mount.given else _real(mount.source)

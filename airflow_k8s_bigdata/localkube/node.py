@@ -12,6 +12,7 @@ from typing import Any
 from airflow_k8s_bigdata.localkube import podlogs
 from airflow_k8s_bigdata.localkube.cgroups import Cgroups
 from airflow_k8s_bigdata.localkube.claims import Claims
+from airflow_k8s_bigdata.localkube.commands import Command
 from airflow_k8s_bigdata.localkube.container import Container, NotRunning
 from airflow_k8s_bigdata.localkube.events import EventRecorder, stamp
 from airflow_k8s_bigdata.localkube.images import ImageRules
@@ -134,7 +135,7 @@ class Node:
 
     async def execute(
         self, pod: Object, container: str, command: Sequence[str], *, stdin: int, stdout: int, stderr: int
-    ) -> asyncio.subprocess.Process:
+    ) -> Command:
         """Start a command in a running container, as `pods/exec` does. Raises NotRunning.
 
         :param stdin: a file descriptor or one of the constants of `subprocess`, likewise stdout and stderr.

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from airflow_k8s_bigdata.localkube.commands import Command
 from airflow_k8s_bigdata.localkube.sandbox import cut_off
 
 Object = dict[str, Any]
@@ -25,9 +26,7 @@ KINDS = ("startupProbe", "livenessProbe", "readinessProbe")
 class Execute(Protocol):
     """How a command is started in the container: `Container.execute`."""
 
-    def __call__(
-        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int
-    ) -> Awaitable[asyncio.subprocess.Process]:
+    def __call__(self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int) -> Awaitable[Command]:
         """Start it."""
 
 

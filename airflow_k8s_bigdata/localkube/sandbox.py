@@ -8,7 +8,6 @@ processes get to see, bubblewrap and the Python that runs commands in it, are se
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import itertools
 import json
 import os
@@ -25,15 +24,13 @@ from pathlib import Path
 
 from airflow_k8s_bigdata.localkube import entering
 from airflow_k8s_bigdata.localkube.cgroups import MOST_PROCESSES, Cgroup
-from airflow_k8s_bigdata.localkube.sealed import CannotSeal, SealedProgram
+from airflow_k8s_bigdata.localkube.commands import Command, Entrance
+from airflow_k8s_bigdata.localkube.sealed import CannotSeal, SealedProgram, in_memory
 
 KILLED = 128 + signal.SIGKILL
-# Compiled, where that could be stored: it is run for each probe.
-_COMPILED = importlib.util.cache_from_source(entering.__file__)
-_ENTERING = _COMPILED if os.path.exists(_COMPILED) else entering.__file__
 _POLL_SECONDS = 0.002
+_PIECE_BYTES = 4096
 _START_SECONDS = 30.0
-_END_SECONDS = 2.0
 
 
 class SandboxUnavailable(Exception):
@@ -68,13 +65,12 @@ class SandboxSpec:
 class Bubblewrap:
     """The bubblewrap of this machine and how it may be used here.
 
-    :param interpreter: the Python that `entering` runs on; `python` is its file.
+    :param entrance: what starts commands in running containers.
     :param binds_descriptors: whether it can bind what is open already, so that nobody can swap it before.
     """
 
     program: SealedProgram
-    interpreter: SealedProgram
-    python: Path
+    entrance: Entrance
     user_namespaces: bool
     binds_descriptors: bool
 
@@ -85,14 +81,13 @@ class Bubblewrap:
         if path is None:
             raise SandboxUnavailable("bwrap is not on PATH: install bubblewrap (Debian: apt-get install bubblewrap)")
         try:
-            python = Path(sys.executable).resolve()
-            program, interpreter = SealedProgram.of(Path(path)), SealedProgram.of(python)
+            program, entrance = SealedProgram.of(Path(path)), Entrance.of(Path(sys.executable).resolve())
         except (CannotSeal, OSError) as error:
             raise SandboxUnavailable(str(error)) from error
         described = _tried([program.executable, "--help"])
         problem = ""
         for namespaces in (True, False):
-            found = cls(program, interpreter, python, namespaces, "--bind-fd" in described.stdout)
+            found = cls(program, entrance, namespaces, "--bind-fd" in described.stdout)
             flags = found.flags(0, 0)
             result = _tried(
                 [program.executable, *flags, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
@@ -108,9 +103,9 @@ class Bubblewrap:
         )
 
     def close(self) -> None:
-        """Forget the sealed copies; what runs from them goes on."""
+        """Start nothing any more, and forget the sealed copies; what runs from them goes on."""
         self.program.close()
-        self.interpreter.close()
+        self.entrance.close()
 
     def flags(self, uid: int, gid: int) -> list[str]:
         """The arguments that every sandbox has."""
@@ -139,26 +134,25 @@ class Bubblewrap:
     async def _start(self, spec: SandboxSpec, cgroup: Cgroup, stdout: int, stderr: int) -> Sandbox:
         status_read, status_write = os.pipe()
         gate_read, gate_write = os.pipe()
-        words = os.memfd_create("arguments")
         # bubblewrap's own name while it is not yet the container's command, which nobody could guess.
         name = f"bwrap-{secrets.token_hex(16)}"
-        try:
-            _write_whole(words, joined([*self._words(spec, status_write, gate_read)]))
-            process = await asyncio.create_subprocess_exec(
-                name, "--args", str(words), "--", *_checked(spec.command), executable=self.program.executable,
-                stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env={},
-                pass_fds=(words, status_write, gate_read, *descriptors_in(spec.root)),
-            )  # fmt: skip
-        except BaseException as error:
-            os.close(gate_write)
-            os.close(status_read)
-            if isinstance(error, ValueError):
-                raise StartFailed(str(error)) from error
-            raise
-        finally:
-            for descriptor in (words, status_write, gate_read):
-                os.close(descriptor)
-            spec.held.close()
+        with ExitStack() as passed, spec.held:
+            for descriptor in (status_write, gate_read):
+                passed.callback(os.close, descriptor)
+            try:
+                words = in_memory("arguments", joined([*self._words(spec, status_write, gate_read)]))
+                passed.callback(os.close, words)
+                process = await asyncio.create_subprocess_exec(
+                    name, "--args", str(words), "--", *_checked(spec.command), executable=self.program.executable,
+                    stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env={},
+                    pass_fds=(words, status_write, gate_read, *descriptors_in(spec.root)),
+                )  # fmt: skip
+            except BaseException as error:
+                os.close(gate_write)
+                os.close(status_read)
+                if isinstance(error, ValueError):
+                    raise StartFailed(str(error)) from error
+                raise
         sandbox = Sandbox(process, status_read, cgroup, self, spec, name)
         try:
             await sandbox.open(gate_write)
@@ -188,7 +182,7 @@ class Sandbox:
         name: str,
     ) -> None:
         self._process = process
-        self._status = status
+        self._status = _Lines(status)
         self._cgroup = cgroup
         self._bubblewrap = bubblewrap
         self._workdir = spec.workdir
@@ -201,7 +195,7 @@ class Sandbox:
     async def open(self, gate: int) -> None:
         """Put the sandbox, which waits at its gate, into its control group and let it go on."""
         try:
-            line = await _line(self._status)
+            line = await self._status.next()
             if not line:
                 raise StartFailed("the sandbox could not be set up")
             self.pid = int(json.loads(line)["child-pid"])
@@ -230,7 +224,7 @@ class Sandbox:
                 self.kill()
             await asyncio.wait([ended], timeout=_POLL_SECONDS)
         # bubblewrap reports an exit code only for a command that it could execute.
-        if not await _line(self._status):
+        if not await self._status.next():
             raise StartFailed("the command could not be executed")
 
     def main_pid(self) -> int | None:
@@ -266,10 +260,10 @@ class Sandbox:
         """The exit code of the main process, 128 plus the signal's number when one ended it. Ends what is left."""
         code = await self._process.wait()
         self.kill()
-        for descriptor in (self._handle, self._status):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._handle = self._status = -1
+        self._status.close()
+        if self._handle >= 0:
+            os.close(self._handle)
+        self._handle = -1
         return 128 - code if code < 0 else code
 
     @property
@@ -283,54 +277,29 @@ class Sandbox:
 
     async def spawn(
         self, command: Sequence[str], env: Mapping[str, str], *, stdin: int, stdout: int, stderr: int
-    ) -> asyncio.subprocess.Process:
+    ) -> Command:
         """Start a command inside the running sandbox, as `kubectl exec` does; it has the container's user and limits.
-
-        The process that is returned is one of the host that waits for the command; `cut_off` ends both.
 
         :param stdin: a file descriptor or one of the constants of `subprocess`, likewise stdout and stderr.
         :raises ValueError: when a word contains a NUL byte.
+        :raises OSError: when it can't be started, as in a container that has just ended.
         """
-        written = entering.order(
+        order = entering.order(
             command,
             env,
             workdir=self._workdir,
             user_namespace=self._bubblewrap.user_namespaces,
             processes=self._most_processes,
         )
-        python = self._bubblewrap.python
-        order = os.memfd_create("order")
-        gate_read, gate_write = os.pipe()
-        try:
-            _write_whole(order, written)
-            process = await asyncio.create_subprocess_exec(
-                str(python), "-I", "-S", "-B", _ENTERING, str(self._handle), str(order), str(gate_read),
-                executable=self._bubblewrap.interpreter.executable, env=_library_path(python), cwd="/",
-                stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True,
-                pass_fds=(self._handle, order, gate_read),
-            )  # fmt: skip
-            with suppress(OSError):  # It may be over already.
-                self._cgroup.add(process.pid)
-                os.write(gate_write, b"\n")
-        finally:
-            for descriptor in (order, gate_read, gate_write):
-                os.close(descriptor)
-        return process
+        with self._cgroup.opened() as groups:
+            return await self._bubblewrap.entrance.start(
+                order, self._handle, groups, stdin=stdin, stdout=stdout, stderr=stderr
+            )
 
 
-async def cut_off(process: asyncio.subprocess.Process) -> None:
+async def cut_off(command: Command) -> None:
     """End a command that `Sandbox.spawn` has started, and what it has started itself."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _END_SECONDS)
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-    # The command is over, but not what has left its process group: that may hold a pipe's other end.
-    process._transport.close()  # type: ignore[attr-defined]
+    await command.cut_off()
 
 
 def joined(words: Sequence[str]) -> bytes:
@@ -354,35 +323,35 @@ def _tried(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=_START_SECONDS, check=False, env={})
 
 
-def _write_whole(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
+class _Lines:
+    """The lines of a pipe, which bubblewrap writes in pieces."""
 
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._read = b""
 
-def _library_path(python: Path) -> dict[str, str]:
-    """The whole environment of a sealed Python: where its library is, which it can't look for beside itself."""
-    return {"LD_LIBRARY_PATH": str(python.parent.parent / "lib")}
+    async def next(self) -> bytes:
+        """The next line; empty at the pipe's end."""
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_reader(self._descriptor, ready.set)
+        try:
+            while b"\n" not in self._read:
+                await ready.wait()
+                ready.clear()
+                piece = os.read(self._descriptor, _PIECE_BYTES)
+                if not piece:
+                    return b""
+                self._read += piece
+        finally:
+            loop.remove_reader(self._descriptor)
+        line, _, self._read = self._read.partition(b"\n")
+        return line + b"\n"
 
-
-async def _line(descriptor: int) -> bytes:
-    """The next line of a pipe, which bubblewrap writes in pieces; empty at the pipe's end."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(descriptor, ready.set)
-    line = b""
-    try:
-        while not line.endswith(b"\n"):
-            await ready.wait()
-            ready.clear()
-            piece = os.read(descriptor, 1)
-            if not piece:
-                return b""
-            line += piece
-    finally:
-        loop.remove_reader(descriptor)
-    return line
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
 
 
 def _word(pid: int) -> str:

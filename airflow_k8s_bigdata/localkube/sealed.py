@@ -74,6 +74,17 @@ def _copy(program: Path) -> int:
     return descriptor
 
 
+def in_memory(name: str, data: bytes) -> int:
+    """An open file in memory, at its beginning, for a program to read once."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    with open(descriptor, "wb", buffering=0, closefd=False) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        file.seek(0)
+    return descriptor
+
+
 def _memory_file(name: str) -> int:
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
