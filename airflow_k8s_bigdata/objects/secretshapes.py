@@ -1,7 +1,8 @@
 """Where secrets stand in a text, by their shape: behind a name, in a URL, as a token of a well-known service.
 
-One search of a whole text finds the lines that may hold one; only these are looked at closely. RE2 does the searching:
-its time grows with the text and with nothing else, whatever a driver prints.
+How a log's lines are judged: `spans` searches a whole batch once for what lines with secrets have in common
+(`patterns.TRIGGER`); lines without it are done. In the others, each finder of `_FINDERS` whose needed bytes are there
+looks for values; whether one is a secret is told by its name and by itself (secretnames.py).
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from airflow_k8s_bigdata.objects import privatekeys
 from airflow_k8s_bigdata.objects import secretpatterns as patterns
@@ -27,17 +29,8 @@ def spans(data: bytes, *, everywhere: bool = False) -> list[Span]:
     :param everywhere: look at each line closely; for tests of what the first search passes by.
     """
     found = list(privatekeys.blocks(data)) if b"-----BEGIN" in data else []
-    trigger, position, width = patterns.expression(patterns.TRIGGER), 0, 0
-    while everywhere or (hint := trigger.search(data, position)):
-        start = 0 if everywhere else data.rfind(b"\n", 0, hint.start() + 1) + 1
-        # The more such lines there are, the more are looked at together: each look has its price.
-        width = 2 * width + 256 if start - position <= width else 0
-        end = len(data) if everywhere else data.find(b"\n", min(len(data), max(hint.end() - 1, start) + width))
-        end = len(data) if end < 0 else end
+    for start, end in [(0, len(data))] if everywhere else _telling_lines(data):
         found += [(start + one, start + other) for one, other in _in_lines(data[start:end])]
-        position = end + 1
-        if position >= len(data):
-            break
     whole: list[Span] = []
     for span in _apart(found):
         if not whole or span[0] >= whole[-1][1]:
@@ -47,21 +40,30 @@ def spans(data: bytes, *, everywhere: bool = False) -> list[Span]:
     return whole
 
 
-def literal_spans(data: bytes, literals: tuple[bytes, ...]) -> list[Span]:
+def _telling_lines(data: bytes) -> Iterator[Span]:
+    """Lines that may hold a secret; the more of them, the more are given together, as each look has its price."""
+    trigger, position, width = patterns.automaton(patterns.TRIGGER), 0, 0
+    while position < len(data) and (hint := trigger.search(data, position)):
+        start = data.rfind(b"\n", 0, hint.start() + 1) + 1
+        width = 2 * width + 256 if start - position <= width else 0
+        end = data.find(b"\n", min(len(data), max(hint.end() - 1, start) + width))
+        end = len(data) if end < 0 else end
+        yield start, end
+        position = end + 1
+
+
+def literal_spans(data: bytes, literals: Iterable[bytes], automaton: Any = None) -> list[Span]:
     """Where any of these stands.
 
-    :param literals: the longest first.
+    :param automaton: `patterns.any_of` them.
     """
-    if not literals:
-        return []
     found: list[Span] = []
-    alternatives = patterns.any_of(literals)
-    if alternatives is None:
+    if automaton is None:
         for literal in literals:
-            found += [(at.start(), at.end()) for at in re.finditer(re.escape(literal), data)]
+            found += [at.span() for at in re.finditer(re.escape(literal), data)] if literal in data else []
         return _apart(found)
     position = 0
-    while at := alternatives.search(data, position):
+    while at := automaton.search(data, position):
         found.append(at.span())
         position = at.start() + 1  # another one may begin within
     return _apart(found)
@@ -81,7 +83,15 @@ def _in_lines(data: bytes) -> Iterator[Span]:
     lower = data.lower()
     for needed, finder in _FINDERS:
         if any(one in lower for one in needed):
-            yield from finder(data)
+            yield from finder(data, lower)
+
+
+_NAME_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
+
+def _name_start(data: bytes, at: int, longest: int = 200) -> int:
+    """Where the name begins that ends there."""
+    return max(0, at - longest) + len(data[max(0, at - longest) : at].rstrip(_NAME_BYTES))
 
 
 def _text(data: bytes, start: int, end: int) -> str:
@@ -177,48 +187,50 @@ def _follows_scheme(value: str) -> bool:
     return value.strip("*") != "" and not is_word(value) and len(value) > 3
 
 
-def _behind_names(data: bytes) -> Iterator[Span]:
-    pattern, position = patterns.expression(patterns.ASSIGNED), 0
-    while found := pattern.search(data, position):
-        name, position = found.group(1).decode("latin-1"), found.end()
-        known = strength(name)
-        binds = found.group(2)
-        if b"," in binds and not (binds[:1] != b"," or data[max(0, found.start() - 1) : found.start()] == b"("):
+def _behind_names(data: bytes, lower: bytes) -> Iterator[Span]:
+    position = 0
+    for found in patterns.expression(patterns.ASSIGNED).finditer(lower):
+        if found.start() < position:
             continue
-        if known and (span := _judged(data, position, known, binds)):
+        binds = data[found.start(1) : found.end()]
+        start = max(position, _name_start(data, found.start()))
+        if b"," in binds and binds[:1] == b"," and data[max(0, start - 1) : start] != b"(":
+            continue
+        known = strength(data[start : found.start(1)].decode("latin-1"))
+        if known and (span := _judged(data, found.end(), known, binds)):
             yield span
-            position = max(_whole(data, span)[1], position)
+            position = _whole(data, span)[1]
 
 
-def _behind_pairs(data: bytes) -> Iterator[Span]:
+def _behind_pairs(data: bytes, lower: bytes) -> Iterator[Span]:
     """`{"name": "DB_PASSWORD", "value": "..."}`, `<name>password</name><value>...</value>`."""
-    for found in patterns.expression(patterns.PAIR).finditer(data):
-        known = strength(found.group(1).decode("latin-1"))
-        place = _value(data, found.end(), b"=")
-        if known and place and can_be_secret(_text(data, place[0], place[1]), known):
+    for found in patterns.expression(patterns.PAIR).finditer(lower):
+        known = strength(_text(data, *found.span(1)))
+        place = _value(data, found.end(), b"=") if known else None
+        if place and can_be_secret(_text(data, place[0], place[1]), known):
             yield place[0], place[1]
 
 
-def _in_elements(data: bytes) -> Iterator[Span]:
-    for found in patterns.expression(patterns.XML).finditer(data):
-        known, end = strength(found.group(1).decode("latin-1")), data.find(b"<", found.end())
-        if known and end > found.end() and can_be_secret(_text(data, found.end(), end), known):
+def _in_elements(data: bytes, lower: bytes) -> Iterator[Span]:
+    for found in patterns.expression(patterns.XML).finditer(lower):
+        known = strength(_text(data, *found.span(1)))
+        end = data.find(b"<", found.end()) if known else -1
+        if end > found.end() and can_be_secret(_text(data, found.end(), end), known):
             yield found.end(), end
 
 
-def _behind_blanks(data: bytes) -> Iterator[Span]:
+def _behind_blanks(data: bytes, lower: bytes) -> Iterator[Span]:
     """`password hunter22`, `IDENTIFIED BY '...'`: only what looks secret, as prose speaks of passwords too."""
-    for found in patterns.expression(patterns.SPACED).finditer(data):
+    for found in patterns.expression(patterns.SPACED).finditer(lower):
         place = _value(data, found.end(), b" ")
         if place is None:
             continue
         start, end, quoted = place
-        value = _text(data, start, end)
-        first = found.group(1)[:1].lower()
+        first = found[0][:1]
         known = Strength.PASSWORD if first == b"i" else Strength.WEAK
-        if first not in b"ip" and not strength(found.group(1).decode("latin-1")):
+        if first not in b"ip" and not strength(_text(data, *found.span())):
             continue
-        if can_be_secret(value, known, told=quoted):
+        if can_be_secret(_text(data, start, end), known, told=quoted):
             yield start, end
 
 
@@ -244,14 +256,13 @@ def behind_flag(flag: str, word: str) -> str:
     return ""
 
 
-def _behind_flags(data: bytes) -> Iterator[Span]:
-    pattern, position = patterns.expression(patterns.FLAG), 0
-    while found := pattern.search(data, position):
-        position = found.end(1)
-        flag = found.group(1).decode("latin-1")
-        binds = found.group(2)
-        if binds.rstrip()[-1:] in (b'"', b"'"):
-            quote = binds.rstrip()[-1:]
+def _behind_flags(data: bytes, lower: bytes) -> Iterator[Span]:
+    for found in patterns.expression(patterns.FLAG).finditer(lower):
+        flag = _text(data, *found.span(1))
+        if not flag_strength(flag) and flag.lstrip("-") not in _USER_FLAGS:
+            continue
+        quote = found[2].rstrip()[-1:]
+        if quote in (b'"', b"'"):
             inner = _QUOTED[quote].match(data, found.end())
             start, end = found.end(), inner.end() if inner else found.end()
             end -= 1 if data[end - 1 : end] == b"\\" else 0
@@ -266,36 +277,50 @@ def _behind_flags(data: bytes) -> Iterator[Span]:
 # URLs
 
 _HEXADECIMAL = re.compile("[0-9a-f]{20,}")
-_COLON = re.compile(rb"%3[aA]")
 _PORT = re.compile(r"\d{1,5}(?:[/?#]|$)|//")
+_WITHOUT_BLANKS = re.compile(rb"[^\s\"'<>`|]*")
+_BEFORE_HOST = re.compile(rb".*@(?=[\w\[.\-*%])", re.DOTALL)
 
 
-def _in_urls(data: bytes) -> Iterator[Span]:
-    pattern, position = patterns.expression(patterns.URL), 0
-    while found := pattern.search(data, position):
-        start, end = found.start(2), found.end(2) - 1
-        position = found.end(2)
-        colon = data.find(b":", start, end)
-        width = 1
-        if (encoded := _COLON.search(data, start, end)) and b"%" in found.group(1):
-            colon, width = encoded.start(), 3
-        inner = data.find(b"://", start, end)
-        if inner >= 0 and inner <= colon:
-            position = start  # a URL within a URL: that one is looked at
+def _in_urls(data: bytes, lower: bytes) -> Iterator[Span]:
+    position = stop = end = 0
+    for found in patterns.expression(patterns.URL).finditer(lower):
+        start = found.end()
+        scheme = lower[_name_start(data, found.start(), 30) : found.start()]
+        if start < position or not scheme:
             continue
-        if colon < 0:
-            user = _text(data, start, end)
-            if found.group(1)[:4].lower() == b"http" and (
-                can_be_secret(user, Strength.KEY) or _HEXADECIMAL.fullmatch(user)
-            ):
-                yield start, end
+        if start > stop:  # what follows without a blank is looked at once, however many URLs are in it
+            stop = _WITHOUT_BLANKS.match(data, start).end()  # type: ignore[union-attr]
+            host = _BEFORE_HOST.match(data[start : stop + 1])
+            end = start + host.end() - 1 if host else start
+        if end <= start:
             continue
-        user, password = _text(data, start, colon), _text(data, colon + width, end)
-        if "/" in user or "?" in user or "[" in user or _PORT.match(password) or not password.strip("*"):
-            continue
-        yield colon + width, end
-    for pattern in map(patterns.expression, (patterns.URL_ENCODED, patterns.THIN)):
-        yield from (found.span(1) for found in pattern.finditer(data) if found.group(1).strip(b"*"))
+        encoded, http = found[0].startswith(b"%"), scheme.startswith(b"http")
+        within, ends = _user_and_password(data, start, end, encoded=encoded, http=http)
+        position = end if ends else position
+        if within:
+            yield within
+    for pattern in (patterns.URL_ENCODED, patterns.THIN):
+        for found in patterns.expression(pattern).finditer(lower):
+            if found[1].strip(b"*"):
+                yield found.span(1)
+
+
+def _user_and_password(data: bytes, start: int, end: int, *, encoded: bool, http: bool) -> tuple[Span | None, bool]:
+    """Where the secret is in `user:password`, and whether it is the URL's at all, not that of one within it."""
+    colon, width = data.find(b":", start, end), 1
+    if encoded and (at := data[start:end].lower().find(b"%3a")) >= 0:
+        colon, width = start + at, 3
+    if colon >= 0 and data[colon : colon + 3] == b"://":
+        return None, False
+    if colon < 0:
+        user = _text(data, start, end)
+        secret = http and (can_be_secret(user, Strength.KEY) or _HEXADECIMAL.fullmatch(user))
+        return ((start, end) if secret else None), True
+    user, password = _text(data, start, colon), _text(data, colon + width, end)
+    if "/" in user or "?" in user or "[" in user or _PORT.match(password) or not password.strip("*"):
+        return None, True
+    return (colon + width, end), True
 
 
 _NO_USERS = frozenset(
@@ -306,25 +331,36 @@ _NO_USERS = frozenset(
 )
 
 
-def _before_hosts(data: bytes) -> Iterator[Span]:
+def _before_hosts(data: bytes, lower: bytes) -> Iterator[Span]:
     """`user:password@host` without a scheme, if it does not look like something else."""
-    pattern, position = patterns.expression(patterns.BARE), 0
-    while found := pattern.search(data, position):
-        user, password, host = (found.group(number).decode("latin-1") for number in (1, 2, 3))
-        position = found.end(2)
-        if user.lower() in _NO_USERS or host in ("sha256", "sha512") or re.fullmatch(r"[0-9a-f]{1,16}", host):
+    for found in patterns.expression(patterns.BARE).finditer(lower):
+        start = _name_start(data, found.start(), 65)
+        user, host = lower[start : found.start()].decode("latin-1"), found[2].decode("latin-1")
+        if not 0 < len(user) < 65 or (start and data[start - 1 : start] not in _BEFORE_USERS):
             continue
-        if can_be_secret(password, Strength.WEAK):
-            yield found.span(2)
+        if (
+            user in _NO_USERS
+            or host in ("sha256", "sha512")
+            or _SHORT_HEXADECIMAL.fullmatch(_text(data, *found.span(2)))
+        ):
+            continue
+        if can_be_secret(_text(data, *found.span(1)), Strength.WEAK):
+            yield found.span(1)
+
+
+_BEFORE_USERS = tuple(bytes([one]) for one in b" \t\r\n\f\v\"'(=,[>")
+_SHORT_HEXADECIMAL = re.compile("[0-9a-f]{1,16}")
 
 
 # Headers and tokens
 
 
-def _behind_schemes(data: bytes) -> Iterator[Span]:
-    for found in patterns.expression(patterns.SCHEMED).finditer(data):
-        value = found.group(1).decode("latin-1")
-        basic = data[found.start() : found.start() + 5].lower() == b"basic"
+def _behind_schemes(data: bytes, lower: bytes) -> Iterator[Span]:
+    for found in patterns.expression(patterns.SCHEMED).finditer(lower):
+        if lower[max(0, found.start() - 1) : found.start()].isalnum():
+            continue
+        value = _text(data, *found.span(1))
+        basic = found[0].startswith(b"basic")
         if (basic and _is_basic(value)) or (not is_word(value) and not is_place(value) and _mixed(value)):
             yield found.span(1)
 
@@ -340,14 +376,15 @@ def _mixed(value: str) -> bool:
     return any(map(str.isdigit, value)) or len(re.findall("[a-z][A-Z]", value)) > 1
 
 
-def _in_headers(data: bytes) -> Iterator[Span]:
-    pattern, position = patterns.expression(patterns.HEADER), 0
-    while found := pattern.search(data, position):
-        name, start = found.group(1).lower(), found.end()
-        position = start
+def _in_headers(data: bytes, lower: bytes) -> Iterator[Span]:
+    position = 0
+    for found in patterns.expression(patterns.HEADER).finditer(lower):
+        name, start = found[1], found.end()
+        if found.start() < position:
+            continue
         if b"cookie" in name:
             if _COOKIE.match(data, start):
-                quoted = found.group(2).rstrip()[-1:] in (b'"', b"'")
+                quoted = found[2].rstrip()[-1:] in (b'"', b"'")
                 stop = (_QUOTED_LINE if quoted else _PLAIN_LINE).search(data, start, start + _COOKIES)
                 position = stop.start() if stop else min(len(data), start + _COOKIES)
                 attributes = data.find(b";", start, position) if name.startswith(b"set") else -1
@@ -366,11 +403,11 @@ _PLAIN_LINE = re.compile(rb"[\r\n\"']|\\[nr\"']")
 _COOKIE = re.compile(rb"[^\s=;]{1,100}=[^\s*]")
 
 
-def _tokens(data: bytes) -> Iterator[Span]:
-    return (found.span() for found in patterns.expression(patterns.TOKENS).finditer(data))
+def _tokens(data: bytes, _: bytes) -> Iterator[Span]:
+    return (found.span() for found in patterns.automaton(patterns.TOKENS).finditer(data))
 
 
-_FINDERS: tuple[tuple[tuple[bytes, ...], Callable[[bytes], Iterator[Span]]], ...] = (
+_FINDERS: tuple[tuple[tuple[bytes, ...], Callable[[bytes, bytes], Iterator[Span]]], ...] = (
     ((b"=", b":", b">", b",", b"%3d", b"%3a", b"003d"), _behind_names),
     ((b"val",), _behind_pairs),
     ((b"<",), _in_elements),
