@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from airflow_k8s_bigdata.objects import privatekeys
@@ -21,6 +22,8 @@ Span = tuple[int, int]
 
 JUDGED = 160
 """Bytes of a value that are looked at to judge it; what is hidden may be longer."""
+_WINDOW = JUDGED + 96
+"""Bytes behind a name that are looked at, with quotes and the words that follow."""
 
 
 def spans(data: bytes, *, everywhere: bool = False) -> list[Span]:
@@ -109,7 +112,7 @@ _QUOTED = {
 }
 _UNQUOTED = re.compile(rb"[^\s,;&\"'<>})\]|`]{1,%d}" % JUDGED)
 _ENCODED = re.compile(rb"(?:[^\s,;&\"'<>})\]|%%`]|%%(?!26|22|27|7[dD]|2[cC]|3[bB]|20|0[aA]|5[dD])){1,%d}" % JUDGED)
-_BRACED = re.compile(rb"\{([^{}\n]+)\}")
+_BRACED = re.compile(rb"\{([^{}\n]{1,%d}+)\}" % JUDGED)
 _STRUCTURE = re.compile(rb"[\[({<][\w .,\-]{0,40}[\])}>]")
 _CODE = re.compile(rb"[A-Za-z_][\w.]{0,100}[\[(](?:[\"')\]]|[\w.,\[(]{1,100}[\"')\]])")
 _WORDS_FOLLOW = re.compile(rb"[ \t]+[a-z]{2,}\b(?![ \t]*[=:])")
@@ -120,8 +123,14 @@ _SCHEME = re.compile(
 )
 
 
+_MARKS = tuple(bytes([one]) for one in b"\"'`\\&%bBuUrR")
+"""What a quoted value begins with."""
+
+
 def _value(data: bytes, at: int, binds: bytes) -> tuple[int, int, bool] | None:
     """A value's place behind its name, and whether it is quoted; None if nothing or a structure stands there."""
+    if data[at : at + 1] not in _MARKS:
+        return _bare_value(data, at, binds)
     if escaped := _ESCAPED_QUOTE.match(data, at):
         end = data.find(escaped[0], escaped.end(), escaped.end() + JUDGED)
         return escaped.end(), end if end >= 0 else _line_end(data, at), True
@@ -161,13 +170,16 @@ def _whole(data: bytes, span: Span) -> Span:
     return (start, rest.end()) if rest else span
 
 
-def _judged(data: bytes, at: int, known: Strength, binds: bytes) -> Span | None:
-    """Where the secret stands that a name of that strength and what binds it speak of; None if there is none."""
-    if known >= Strength.WEAK and (scheme := _SCHEME.match(data, at)):
+def _judged(data: bytes, known: Strength, binds: bytes) -> Span | None:
+    """Where the secret stands that a name of that strength and what binds it speak of; None if there is none.
+
+    :param data: what follows.
+    """
+    if known >= Strength.WEAK and (scheme := _SCHEME.match(data)):
         behind = _UNQUOTED.match(data, scheme.end())
         if behind and _follows_scheme(_text(data, *behind.span())):
             return behind.span()
-    place = _value(data, at, binds)
+    place = _value(data, 0, binds)
     if place is None:
         return None
     start, end, quoted = place
@@ -189,6 +201,7 @@ def _follows_scheme(value: str) -> bool:
 
 def _behind_names(data: bytes, lower: bytes) -> Iterator[Span]:
     position = 0
+    judged = lru_cache(maxsize=256)(_judged)  # machines that say a thing a thousand times take no time
     for found in patterns.expression(patterns.ASSIGNED).finditer(lower):
         if found.start() < position:
             continue
@@ -196,8 +209,9 @@ def _behind_names(data: bytes, lower: bytes) -> Iterator[Span]:
         start = max(position, _name_start(data, found.start()))
         if b"," in binds and binds[:1] == b"," and data[max(0, start - 1) : start] != b"(":
             continue
-        known = strength(data[start : found.start(1)].decode("latin-1"))
-        if known and (span := _judged(data, found.end(), known, binds)):
+        known, at = strength(data[start : found.start(1)].decode("latin-1")), found.end()
+        if known and (place := judged(data[at : at + _WINDOW], known, binds)):
+            span = at + place[0], at + place[1]
             yield span
             position = _whole(data, span)[1]
 
@@ -257,6 +271,7 @@ def behind_flag(flag: str, word: str) -> str:
 
 
 def _behind_flags(data: bytes, lower: bytes) -> Iterator[Span]:
+    behind = lru_cache(maxsize=256)(behind_flag)
     for found in patterns.expression(patterns.FLAG).finditer(lower):
         flag = _text(data, *found.span(1))
         if not flag_strength(flag) and flag.lstrip("-") not in _USER_FLAGS:
@@ -270,7 +285,7 @@ def _behind_flags(data: bytes, lower: bytes) -> Iterator[Span]:
             start, end = plain.span()
         else:
             continue
-        if secret := behind_flag(flag, _text(data, start, end)):
+        if secret := behind(flag, _text(data, start, end)):
             yield (start, end) if end - start > JUDGED else (end - len(secret), end)
 
 
