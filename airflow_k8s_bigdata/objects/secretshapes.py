@@ -24,6 +24,8 @@ JUDGED = 160
 """Bytes of a value that are looked at to judge it; what is hidden may be longer."""
 _WINDOW = JUDGED + 96
 """Bytes behind a name that are looked at, with quotes and the words that follow."""
+_REMEMBERED = 256
+"""Judgements that are remembered within a text, and no longer: most long texts repeat themselves."""
 
 
 def spans(data: bytes, *, everywhere: bool = False) -> list[Span]:
@@ -201,7 +203,7 @@ def _follows_scheme(value: str) -> bool:
 
 def _behind_names(data: bytes, lower: bytes) -> Iterator[Span]:
     position = 0
-    judged = lru_cache(maxsize=256)(_judged)  # machines that say a thing a thousand times take no time
+    judged = lru_cache(maxsize=_REMEMBERED)(_judged)
     for found in patterns.expression(patterns.ASSIGNED).finditer(lower):
         if found.start() < position:
             continue
@@ -216,13 +218,22 @@ def _behind_names(data: bytes, lower: bytes) -> Iterator[Span]:
             position = _whole(data, span)[1]
 
 
+def _valued(data: bytes, known: Strength, binds: bytes) -> Span | None:
+    """Where the value stands that a text begins with, if it can be a secret."""
+    place = _value(data, 0, binds)
+    if place is None:
+        return None
+    start, end, quoted = place
+    return (start, end) if can_be_secret(_text(data, start, end), known, told=quoted or binds == b"=") else None
+
+
 def _behind_pairs(data: bytes, lower: bytes) -> Iterator[Span]:
     """`{"name": "DB_PASSWORD", "value": "..."}`, `<name>password</name><value>...</value>`."""
+    valued = lru_cache(maxsize=_REMEMBERED)(_valued)
     for found in patterns.expression(patterns.PAIR).finditer(lower):
-        known = strength(_text(data, *found.span(1)))
-        place = _value(data, found.end(), b"=") if known else None
-        if place and can_be_secret(_text(data, place[0], place[1]), known):
-            yield place[0], place[1]
+        known, at = strength(_text(data, *found.span(1))), found.end()
+        if known and (place := valued(data[at : at + _WINDOW], known, b"=")):
+            yield at + place[0], at + place[1]
 
 
 def _in_elements(data: bytes, lower: bytes) -> Iterator[Span]:
@@ -235,23 +246,20 @@ def _in_elements(data: bytes, lower: bytes) -> Iterator[Span]:
 
 def _behind_blanks(data: bytes, lower: bytes) -> Iterator[Span]:
     """`password hunter22`, `IDENTIFIED BY '...'`: only what looks secret, as prose speaks of passwords too."""
+    valued = lru_cache(maxsize=_REMEMBERED)(_valued)
     for found in patterns.expression(patterns.SPACED).finditer(lower):
-        place = _value(data, found.end(), b" ")
-        if place is None:
-            continue
-        start, end, quoted = place
-        first = found[0][:1]
-        known = Strength.PASSWORD if first == b"i" else Strength.WEAK
-        if first not in b"ip" and not strength(_text(data, *found.span())):
-            continue
-        if can_be_secret(_text(data, start, end), known, told=quoted):
-            yield start, end
+        first, at = found[0][:1], found.end()
+        if first in b"ip" or strength(_text(data, *found.span())):
+            known = Strength.PASSWORD if first == b"i" else Strength.WEAK
+            if place := valued(data[at : at + _WINDOW], known, b" "):
+                yield at + place[0], at + place[1]
 
 
 _SHORT_FLAGS = {"p": Strength.WEAK, "pw": Strength.PASSWORD, "a": Strength.WEAK}
 _USER_FLAGS = frozenset({"u", "user", "proxy-user"})
 
 
+@lru_cache(maxsize=1024)
 def flag_strength(flag: str) -> Strength:
     """How much a flag of a command line says about the word behind it."""
     if not flag.startswith("-") or "=" in flag:
@@ -271,7 +279,7 @@ def behind_flag(flag: str, word: str) -> str:
 
 
 def _behind_flags(data: bytes, lower: bytes) -> Iterator[Span]:
-    behind = lru_cache(maxsize=256)(behind_flag)
+    behind = lru_cache(maxsize=_REMEMBERED)(behind_flag)
     for found in patterns.expression(patterns.FLAG).finditer(lower):
         flag = _text(data, *found.span(1))
         if not flag_strength(flag) and flag.lstrip("-") not in _USER_FLAGS:
@@ -393,6 +401,7 @@ def _mixed(value: str) -> bool:
 
 def _in_headers(data: bytes, lower: bytes) -> Iterator[Span]:
     position = 0
+    credentials = lru_cache(maxsize=_REMEMBERED)(_credentials)
     for found in patterns.expression(patterns.HEADER).finditer(lower):
         name, start = found[1], found.end()
         if found.start() < position:
@@ -405,11 +414,18 @@ def _in_headers(data: bytes, lower: bytes) -> Iterator[Span]:
                 attributes = data.find(b";", start, position) if name.startswith(b"set") else -1
                 yield start, attributes if attributes >= 0 else position
             continue
-        scheme = _SCHEME.match(data, start)
-        value = _UNQUOTED.match(data, scheme.end() if scheme else start)
-        text = _text(data, *value.span()) if value else ""
-        if value and (_follows_scheme(text) if scheme else can_be_secret(text, Strength.WEAK)):
-            yield value.span()
+        if place := credentials(data[start : start + _WINDOW]):
+            yield start + place[0], start + place[1]
+
+
+def _credentials(data: bytes) -> Span | None:
+    """Where in a header's value the secret stands."""
+    scheme = _SCHEME.match(data)
+    value = _UNQUOTED.match(data, scheme.end() if scheme else 0)
+    if value is None:
+        return None
+    text = _text(data, *value.span())
+    return value.span() if (_follows_scheme(text) if scheme else can_be_secret(text, Strength.WEAK)) else None
 
 
 _COOKIES = 8192
