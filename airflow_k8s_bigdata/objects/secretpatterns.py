@@ -26,25 +26,22 @@ _STEM = (  # each begins with a letter, by which the search is several times as 
 _NAME = r"([\w.\-]{1,200}+)"
 ASSIGNED = (
     rf"{_STEM}[\w.\-]{{0,200}}+({_QUOTE}?\]?(?:[ \t]|%20|\+)*+(?:(?<=-)>|=>|->|:=|==|=|:|\\++[=:]|%3[da]|\\++u003[da])"
-    rf"(?:[ \t]|%20)*+(?:[|>][\-+]?\n[ \t]+)?|{_QUOTE}?,[ \t]*+)"
+    rf"(?:[ \t]|%20)*+(?:[|>][\-+]?\n[ \t]+)?|{_QUOTE}?,[ \t]*+|[ \t]++)"
 )
-SPACED = (
-    r"p(?<!\wp)(?:ass(?:word|wd|phrase|code)|wd)[\"']?(?:\s++is)?[ \t]++|i(?<!\wi)dentified[ \t]++by[ \t]++"
-    r"|(?:f(?<!\wf)s|h(?<!\wh)(?:adoop|ive)|j(?<!\wj)avax|k(?<!\wk)afka|s(?<!\ws)park)\.[\w.\-]{1,200}+[ \t]++"
-)
+SPACED = r"p(?<!\wp)(?:ass(?:word|wd|phrase|code)|wd)[\"']?(?:\s++is)?[ \t]++|i(?<!\wi)dentified[ \t]++by[ \t]++"
 FLAG = r"(-(?<![^\s\"'\[(,`=]-)-?[a-z][\w.\-]{0,200}+)(\\*+[\"']?,?[ \t]++(?:-[ \t]++)?\\*+[\"']?)"
 PAIR = (
     rf"(?:name|key|property)(?:{_QUOTE})?[ \t]*+[=:>][ \t]*+(?:{_QUOTE})?{_NAME}"
     rf"(?:(?:{_QUOTE})?[,;]?|</\w{{1,40}}+>)\s*+(?:{_QUOTE}|<)?val(?:ue)?(?:{_QUOTE})?[ \t]*+[=:>][ \t]*+"
 )
 XML = rf"<(?:\w{{1,40}}+:)?{_NAME}(?:\s[^<>]{{0,200}}+)?>"
-URL = r"(?:\\?:(?:\\?/){2}|%3a%2f%2f)"
-URL_ENCODED = r"%3a%2f%2f[\w.\-]{0,64}+%3a((?:[^\s\"'<>&%]|%(?!40)){1,200}+)%40"
+URL = r":(?:\\?/){2}"
+URL_ENCODED = r"%3a%2f%2f[\w.\-]{0,64}+%3a((?:[^\s\"'<>&%@]|%(?!40)){1,200}+)(?:%40|@)"
 BARE = r":([^\s:@/\"'<>(),\[\]{}=]{4,200}+)@([\w.\-]{1,200}+)"
 THIN = rf"{_TOOLS}[: ][^\s/@]{{1,60}}+/(\"[^\"\n]{{1,200}}+\"|[^\s@\"]{{1,200}}+)@"
 CURL = r"[^\s:\"']{1,64}:([^\s\"']+)"
 SCHEMED = rf"{_SCHEMES}(?:[ \t]++|%20|\+)([\w.~+/=:\-%]{{8,}}+)"
-HEADER = rf"({_HEADERS})({_QUOTE}?[ \t]*+(?:=>|->|=|:|,)[ \t]*+\[?(?:{_QUOTE})?)"
+HEADER = rf"(authorization|cookie2?|x-vault-token)({_QUOTE}?[ \t]*+(?:=>|->|=|:|,)[ \t]*+\[?(?:{_QUOTE})?)"
 
 # Of RE2, for whole texts.
 BEGIN = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -118,7 +115,7 @@ def automaton(pattern: str) -> Any:
 
 def any_of(literals: tuple[bytes, ...]) -> Any:
     """RE2's expression for any of them; None if they are too long for one."""
-    import re2
+    import re2  # type: ignore[import-untyped]
 
     if sum(map(len, literals)) > LITERALS:
         return None
@@ -126,7 +123,7 @@ def any_of(literals: tuple[bytes, ...]) -> Any:
 
 
 def _compiled(pattern: bytes) -> Any:
-    import re2  # type: ignore[import-untyped]
+    import re2
 
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1

@@ -208,14 +208,25 @@ def _behind_names(data: bytes, lower: bytes) -> Iterator[Span]:
         if found.start() < position:
             continue
         binds = data[found.start(1) : found.end()]
-        start = max(position, _name_start(data, found.start()))
-        if b"," in binds and binds[:1] == b"," and data[max(0, start - 1) : start] != b"(":
+        start, at = max(position, _name_start(data, found.start())), found.end()
+        if binds[:1] == b"," and data[max(0, start - 1) : start] != b"(":
             continue
-        known, at = strength(data[start : found.start(1)].decode("latin-1")), found.end()
-        if known and (place := judged(data[at : at + _WINDOW], known, binds)):
+        name = data[start : found.start(1)].decode("latin-1")
+        known = strength(name)
+        if not known or (known == Strength.KEY and not _LONG.match(data, at)):
+            continue
+        if not binds.isspace():
+            place = judged(data[at : at + _WINDOW], known, binds)
+        else:  # as spark-defaults.conf has it
+            place = _valued(data[at : at + _WINDOW], Strength.WEAK, b" ") if name.startswith(_SETTINGS) else None
+        if place:
             span = at + place[0], at + place[1]
             yield span
             position = _whole(data, span)[1]
+
+
+_LONG = re.compile(rb"[^ ]{16}")
+_SETTINGS = ("spark.", "hadoop.", "fs.", "hive.", "kafka.", "javax.")
 
 
 def _valued(data: bytes, known: Strength, binds: bytes) -> Span | None:
@@ -248,11 +259,9 @@ def _behind_blanks(data: bytes, lower: bytes) -> Iterator[Span]:
     """`password hunter22`, `IDENTIFIED BY '...'`: only what looks secret, as prose speaks of passwords too."""
     valued = lru_cache(maxsize=_REMEMBERED)(_valued)
     for found in patterns.expression(patterns.SPACED).finditer(lower):
-        first, at = found[0][:1], found.end()
-        if first in b"ip" or strength(_text(data, *found.span())):
-            known = Strength.PASSWORD if first == b"i" else Strength.WEAK
-            if place := valued(data[at : at + _WINDOW], known, b" "):
-                yield at + place[0], at + place[1]
+        known, at = Strength.PASSWORD if found[0][:1] == b"i" else Strength.WEAK, found.end()
+        if place := valued(data[at : at + _WINDOW], known, b" "):
+            yield at + place[0], at + place[1]
 
 
 _SHORT_FLAGS = {"p": Strength.WEAK, "pw": Strength.PASSWORD, "a": Strength.WEAK}
@@ -308,8 +317,9 @@ _BEFORE_HOST = re.compile(rb".*@(?=[\w\[.\-*%])", re.DOTALL)
 def _in_urls(data: bytes, lower: bytes) -> Iterator[Span]:
     position = stop = end = 0
     for found in patterns.expression(patterns.URL).finditer(lower):
-        start = found.end()
-        scheme = lower[_name_start(data, found.start(), 30) : found.start()]
+        start, colon = found.end(), found.start()
+        colon -= lower[colon - 1 : colon] == b"\\"
+        scheme = lower[_name_start(data, colon, 30) : colon]
         if start < position or not scheme:
             continue
         if start > stop:  # what follows without a blank is looked at once, however many URLs are in it
@@ -318,32 +328,38 @@ def _in_urls(data: bytes, lower: bytes) -> Iterator[Span]:
             end = start + host.end() - 1 if host else start
         if end <= start:
             continue
-        encoded, http = found[0].startswith(b"%"), scheme.startswith(b"http")
-        within, ends = _user_and_password(data, start, end, encoded=encoded, http=http)
+        within, ends = _user_and_password(data, start, end, http=scheme.startswith(b"http"))
         position = end if ends else position
         if within:
             yield within
-    for pattern in (patterns.URL_ENCODED, patterns.THIN):
-        for found in patterns.expression(pattern).finditer(lower):
-            if found[1].strip(b"*"):
-                yield found.span(1)
 
 
-def _user_and_password(data: bytes, start: int, end: int, *, encoded: bool, http: bool) -> tuple[Span | None, bool]:
+def _in_encoded_urls(_: bytes, lower: bytes) -> Iterator[Span]:
+    return _not_hidden(patterns.expression(patterns.URL_ENCODED).finditer(lower))
+
+
+def _behind_slashes(_: bytes, lower: bytes) -> Iterator[Span]:
+    """`scott/tiger@db`, as Oracle's tools take it."""
+    return _not_hidden(patterns.expression(patterns.THIN).finditer(lower))
+
+
+def _not_hidden(matches: Iterable[re.Match[bytes]]) -> Iterator[Span]:
+    return (found.span(1) for found in matches if found[1].strip(b"*"))
+
+
+def _user_and_password(data: bytes, start: int, end: int, *, http: bool) -> tuple[Span | None, bool]:
     """Where the secret is in `user:password`, and whether it is the URL's at all, not that of one within it."""
-    colon, width = data.find(b":", start, end), 1
-    if encoded and (at := data[start:end].lower().find(b"%3a")) >= 0:
-        colon, width = start + at, 3
+    colon = data.find(b":", start, end)
     if colon >= 0 and data[colon : colon + 3] == b"://":
         return None, False
     if colon < 0:
         user = _text(data, start, end)
         secret = http and (can_be_secret(user, Strength.KEY) or _HEXADECIMAL.fullmatch(user))
         return ((start, end) if secret else None), True
-    user, password = _text(data, start, colon), _text(data, colon + width, end)
+    user, password = _text(data, start, colon), _text(data, colon + 1, end)
     if "/" in user or "?" in user or "[" in user or _PORT.match(password) or not password.strip("*"):
         return None, True
-    return (colon + width, end), True
+    return (colon + 1, end), True
 
 
 _NO_USERS = frozenset(
@@ -411,7 +427,8 @@ def _in_headers(data: bytes, lower: bytes) -> Iterator[Span]:
                 quoted = found[2].rstrip()[-1:] in (b'"', b"'")
                 stop = (_QUOTED_LINE if quoted else _PLAIN_LINE).search(data, start, start + _COOKIES)
                 position = stop.start() if stop else min(len(data), start + _COOKIES)
-                attributes = data.find(b";", start, position) if name.startswith(b"set") else -1
+                given = lower[max(0, found.start() - 4) : found.start()] == b"set-"
+                attributes = data.find(b";", start, position) if given else -1
                 yield start, attributes if attributes >= 0 else position
             continue
         if place := credentials(data[start : start + _WINDOW]):
@@ -439,12 +456,14 @@ def _tokens(data: bytes, _: bytes) -> Iterator[Span]:
 
 
 _FINDERS: tuple[tuple[tuple[bytes, ...], Callable[[bytes, bytes], Iterator[Span]]], ...] = (
-    ((b"=", b":", b">", b",", b"%3d", b"%3a", b"003d"), _behind_names),
+    ((b"=", b":", b">", b",", b" ", b"\t", b"%3", b"003d"), _behind_names),
     ((b"val",), _behind_pairs),
     ((b"<",), _in_elements),
-    ((b"pass", b"pwd", b"identified", b"spark.", b"hadoop.", b"fs.", b"hive.", b"kafka.", b"javax."), _behind_blanks),
+    ((b"pass", b"pwd", b"identified"), _behind_blanks),
     ((b"-",), _behind_flags),
-    ((b"@", b"%40"), _in_urls),
+    ((b"@",), _in_urls),
+    ((b"%3a%2f%2f",), _in_encoded_urls),
+    ((b"thin", b"oci", b"kprb", b"sqlplus", b"rman", b"xpdp", b"impdp", b"sqlldr"), _behind_slashes),
     ((b"@",), _before_hosts),
     ((b"bearer", b"basic", b"apikey", b"negotiate", b"sharedkey"), _behind_schemes),
     ((b"authorization", b"cookie", b"x-vault-token"), _in_headers),
