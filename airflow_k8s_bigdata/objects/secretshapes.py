@@ -17,13 +17,20 @@ from typing import Any
 from airflow_k8s_bigdata.objects import privatekeys
 from airflow_k8s_bigdata.objects import secretpatterns as patterns
 from airflow_k8s_bigdata.objects.secretnames import Strength, can_be_secret, is_place, is_word, strength
+from airflow_k8s_bigdata.objects.secretvalues import (
+    JUDGED,
+    QUOTED,
+    SCHEME,
+    UNQUOTED,
+    WINDOW,
+    Span,
+    follows_scheme,
+    judged_value,
+    plain_value,
+    text_of,
+    whole,
+)
 
-Span = tuple[int, int]
-
-JUDGED = 160
-"""Bytes of a value that are looked at to judge it; what is hidden may be longer."""
-_WINDOW = JUDGED + 96
-"""Bytes behind a name that are looked at, with quotes and the words that follow."""
 _REMEMBERED = 256
 """Judgements that are remembered within a text, and no longer: most long texts repeat themselves."""
 
@@ -36,13 +43,13 @@ def spans(data: bytes, *, everywhere: bool = False) -> list[Span]:
     found = list(privatekeys.blocks(data)) if b"-----BEGIN" in data else []
     for start, end in [(0, len(data))] if everywhere else _telling_lines(data):
         found += [(start + one, start + other) for one, other in _in_lines(data[start:end])]
-    whole: list[Span] = []
+    hidden: list[Span] = []
     for span in _apart(found):
-        if not whole or span[0] >= whole[-1][1]:
-            whole.append(_whole(data, span))
-        elif span[1] > whole[-1][1]:
-            whole[-1] = _whole(data, (whole[-1][0], span[1]))
-    return whole
+        if not hidden or span[0] >= hidden[-1][1]:
+            hidden.append(whole(data, span))
+        elif span[1] > hidden[-1][1]:
+            hidden[-1] = whole(data, (hidden[-1][0], span[1]))
+    return hidden
 
 
 def _telling_lines(data: bytes) -> Iterator[Span]:
@@ -99,111 +106,12 @@ def _name_start(data: bytes, at: int, longest: int = 200) -> int:
     return max(0, at - longest) + len(data[max(0, at - longest) : at].rstrip(_NAME_BYTES))
 
 
-def _text(data: bytes, start: int, end: int) -> str:
-    return data[start : min(end, start + JUDGED)].decode("latin-1")
-
-
 # Values behind names
-
-_ESCAPED_QUOTE = re.compile(rb"\\+[\"']|&quot;|&#34;|&#39;|%22|%27|\\+u0022")
-_PLAIN_QUOTED = re.compile(rb"[bBuUrR]?(\"\"\"|'''|[\"'`])")
-_QUOTED = {
-    b'"': re.compile(rb'(?:\\.|[^"\\\n]){0,%d}' % JUDGED),
-    b"'": re.compile(rb"(?:\\.|[^'\\\n]){0,%d}" % JUDGED),
-    b"`": re.compile(rb"[^`\n]{0,%d}" % JUDGED),
-}
-_UNQUOTED = re.compile(rb"[^\s,;&\"'<>})\]|`]{1,%d}" % JUDGED)
-_ENCODED = re.compile(rb"(?:[^\s,;&\"'<>})\]|%%`]|%%(?!26|22|27|7[dD]|2[cC]|3[bB]|20|0[aA]|5[dD])){1,%d}" % JUDGED)
-_BRACED = re.compile(rb"\{([^{}\n]{1,%d}+)\}" % JUDGED)
-_STRUCTURE = re.compile(rb"[\[({<][\w .,\-]{0,40}[\])}>]")
-_CODE = re.compile(rb"[A-Za-z_][\w.]{0,100}[\[(](?:[\"')\]]|[\w.,\[(]{1,100}[\"')\]])")
-_WORDS_FOLLOW = re.compile(rb"[ \t]+[a-z]{2,}\b(?![ \t]*[=:])")
-_SCHEME = re.compile(
-    rb"(?:Bearer|Basic|ApiKey|Api-Key|Token|Digest|Negotiate|SharedKeyLite|SharedKey|GenieKey|OAuth|Splunk|SSWS|Bot|JWT|HMAC"
-    rb"|AWS|GoogleLogin|Key)(?:[ \t]+|%20|\+)(?:token=|auth=|key=)?(?=[^\s\"']{4})",
-    re.IGNORECASE,
-)
-
-
-_MARKS = tuple(bytes([one]) for one in b"\"'`\\&%bBuUrR")
-"""What a quoted value begins with."""
-
-
-def _value(data: bytes, at: int, binds: bytes) -> tuple[int, int, bool] | None:
-    """A value's place behind its name, and whether it is quoted; None if nothing or a structure stands there."""
-    if data[at : at + 1] not in _MARKS:
-        return _bare_value(data, at, binds)
-    if escaped := _ESCAPED_QUOTE.match(data, at):
-        end = data.find(escaped[0], escaped.end(), escaped.end() + JUDGED)
-        return escaped.end(), end if end >= 0 else _line_end(data, at), True
-    if quote := _PLAIN_QUOTED.match(data, at):
-        mark = quote[1]
-        if len(mark) == 3:
-            end = data.find(mark, quote.end(), quote.end() + JUDGED)
-            return quote.end(), end if end >= 0 else _line_end(data, at), True
-        inner = _QUOTED[mark].match(data, quote.end())
-        return quote.end(), inner.end() if inner else quote.end(), True
-    return _bare_value(data, at, binds)
-
-
-def _bare_value(data: bytes, at: int, binds: bytes) -> tuple[int, int, bool] | None:
-    if (braced := _BRACED.match(data, at)) and binds.endswith(b"="):
-        return *braced.span(1), True
-    plain = (_ENCODED if b"%" in binds else _UNQUOTED).match(data, at)
-    if plain is None or _STRUCTURE.match(data, at) or _CODE.match(data, at):
-        return None
-    opens = plain[0][:1] in (b"{", b"[", b"(") and not binds.endswith(b"=")
-    return None if opens else (*plain.span(), False)
-
-
-def _line_end(data: bytes, at: int) -> int:
-    """The end of the line, or of what is looked at of it."""
-    end = data.find(b"\n", at, at + JUDGED)
-    return min(len(data), at + JUDGED) if end < 0 else end
-
-
-_GOES_ON = re.compile(rb"[^\s,;&\"'<>})\]|`]*")
-
-
-def _whole(data: bytes, span: Span) -> Span:
-    """The place of a secret, of which no more than `JUDGED` bytes were looked at, to its end."""
-    start, end = span
-    rest = _GOES_ON.match(data, end) if end - start >= JUDGED else None
-    return (start, rest.end()) if rest else span
-
-
-def _judged(data: bytes, known: Strength, binds: bytes) -> Span | None:
-    """Where the secret stands that a name of that strength and what binds it speak of; None if there is none.
-
-    :param data: what follows.
-    """
-    if known >= Strength.WEAK and (scheme := _SCHEME.match(data)):
-        behind = _UNQUOTED.match(data, scheme.end())
-        if behind and _follows_scheme(_text(data, *behind.span())):
-            return behind.span()
-    place = _value(data, 0, binds)
-    if place is None:
-        return None
-    start, end, quoted = place
-    if quoted and (scheme := _SCHEME.match(data, start)) and _follows_scheme(_text(data, scheme.end(), end)):
-        return scheme.end(), end
-    listed = b"," in binds
-    if listed and binds[:1] != b"," and not quoted:
-        return None
-    value = _text(data, start, end)
-    prose = not quoted and b"=" not in binds and b">" not in binds and binds.endswith((b" ", b"\t"))
-    in_prose = prose and is_word(value) and (known < Strength.PASSWORD or _WORDS_FOLLOW.match(data, end))
-    secret = can_be_secret(value, min(known, Strength.WEAK) if listed else known, told=not prose)
-    return (start, end) if secret and not in_prose else None
-
-
-def _follows_scheme(value: str) -> bool:
-    return value.strip("*") != "" and not is_word(value) and len(value) > 3
 
 
 def _behind_names(data: bytes, lower: bytes) -> Iterator[Span]:
     position = 0
-    judged = lru_cache(maxsize=_REMEMBERED)(_judged)
+    judged = lru_cache(maxsize=_REMEMBERED)(judged_value)
     for found in patterns.expression(patterns.ASSIGNED).finditer(lower):
         if found.start() < position:
             continue
@@ -216,51 +124,42 @@ def _behind_names(data: bytes, lower: bytes) -> Iterator[Span]:
         if not known or (known == Strength.KEY and not _LONG.match(data, at)):
             continue
         if not binds.isspace():
-            place = judged(data[at : at + _WINDOW], known, binds)
+            place = judged(data[at : at + WINDOW], known, binds)
         else:  # as spark-defaults.conf has it
-            place = _valued(data[at : at + _WINDOW], Strength.WEAK, b" ") if name.startswith(_SETTINGS) else None
+            place = plain_value(data[at : at + WINDOW], Strength.WEAK, b" ") if _SETTINGS.search(name) else None
         if place:
             span = at + place[0], at + place[1]
             yield span
-            position = _whole(data, span)[1]
+            position = whole(data, span)[1]
 
 
 _LONG = re.compile(rb"[^ ]{16}")
-_SETTINGS = ("spark.", "hadoop.", "fs.", "hive.", "kafka.", "javax.")
-
-
-def _valued(data: bytes, known: Strength, binds: bytes) -> Span | None:
-    """Where the value stands that a text begins with, if it can be a secret."""
-    place = _value(data, 0, binds)
-    if place is None:
-        return None
-    start, end, quoted = place
-    return (start, end) if can_be_secret(_text(data, start, end), known, told=quoted or binds == b"=") else None
+_SETTINGS = re.compile(r"\b(?:spark|hadoop|fs|hive|kafka|javax)\.", re.IGNORECASE)
 
 
 def _behind_pairs(data: bytes, lower: bytes) -> Iterator[Span]:
     """`{"name": "DB_PASSWORD", "value": "..."}`, `<name>password</name><value>...</value>`."""
-    valued = lru_cache(maxsize=_REMEMBERED)(_valued)
+    valued = lru_cache(maxsize=_REMEMBERED)(plain_value)
     for found in patterns.expression(patterns.PAIR).finditer(lower):
-        known, at = strength(_text(data, *found.span(1))), found.end()
-        if known and (place := valued(data[at : at + _WINDOW], known, b"=")):
+        known, at = strength(text_of(data, *found.span(1))), found.end()
+        if known and (place := valued(data[at : at + WINDOW], known, b"=")):
             yield at + place[0], at + place[1]
 
 
 def _in_elements(data: bytes, lower: bytes) -> Iterator[Span]:
     for found in patterns.expression(patterns.XML).finditer(lower):
-        known = strength(_text(data, *found.span(1)))
+        known = strength(text_of(data, *found.span(1)))
         end = data.find(b"<", found.end()) if known else -1
-        if end > found.end() and can_be_secret(_text(data, found.end(), end), known):
+        if end > found.end() and can_be_secret(text_of(data, found.end(), end), known):
             yield found.end(), end
 
 
 def _behind_blanks(data: bytes, lower: bytes) -> Iterator[Span]:
     """`password hunter22`, `IDENTIFIED BY '...'`: only what looks secret, as prose speaks of passwords too."""
-    valued = lru_cache(maxsize=_REMEMBERED)(_valued)
+    valued = lru_cache(maxsize=_REMEMBERED)(plain_value)
     for found in patterns.expression(patterns.SPACED).finditer(lower):
         known, at = Strength.PASSWORD if found[0][:1] == b"i" else Strength.WEAK, found.end()
-        if place := valued(data[at : at + _WINDOW], known, b" "):
+        if place := valued(data[at : at + WINDOW], known, b" "):
             yield at + place[0], at + place[1]
 
 
@@ -290,19 +189,19 @@ def behind_flag(flag: str, word: str) -> str:
 def _behind_flags(data: bytes, lower: bytes) -> Iterator[Span]:
     behind = lru_cache(maxsize=_REMEMBERED)(behind_flag)
     for found in patterns.expression(patterns.FLAG).finditer(lower):
-        flag = _text(data, *found.span(1))
+        flag = text_of(data, *found.span(1))
         if not flag_strength(flag) and flag.lstrip("-") not in _USER_FLAGS:
             continue
         quote = found[2].rstrip()[-1:]
         if quote in (b'"', b"'"):
-            inner = _QUOTED[quote].match(data, found.end())
+            inner = QUOTED[quote].match(data, found.end())
             start, end = found.end(), inner.end() if inner else found.end()
             end -= 1 if data[end - 1 : end] == b"\\" else 0
-        elif plain := _UNQUOTED.match(data, found.end()):
+        elif plain := UNQUOTED.match(data, found.end()):
             start, end = plain.span()
         else:
             continue
-        if secret := behind(flag, _text(data, start, end)):
+        if secret := behind(flag, text_of(data, start, end)):
             yield (start, end) if end - start > JUDGED else (end - len(secret), end)
 
 
@@ -353,10 +252,10 @@ def _user_and_password(data: bytes, start: int, end: int, *, http: bool) -> tupl
     if colon >= 0 and data[colon : colon + 3] == b"://":
         return None, False
     if colon < 0:
-        user = _text(data, start, end)
+        user = text_of(data, start, end)
         secret = http and (can_be_secret(user, Strength.KEY) or _HEXADECIMAL.fullmatch(user))
         return ((start, end) if secret else None), True
-    user, password = _text(data, start, colon), _text(data, colon + 1, end)
+    user, password = text_of(data, start, colon), text_of(data, colon + 1, end)
     if "/" in user or "?" in user or "[" in user or _PORT.match(password) or not password.strip("*"):
         return None, True
     return (colon + 1, end), True
@@ -380,10 +279,10 @@ def _before_hosts(data: bytes, lower: bytes) -> Iterator[Span]:
         if (
             user in _NO_USERS
             or host in ("sha256", "sha512")
-            or _SHORT_HEXADECIMAL.fullmatch(_text(data, *found.span(2)))
+            or _SHORT_HEXADECIMAL.fullmatch(text_of(data, *found.span(2)))
         ):
             continue
-        if can_be_secret(_text(data, *found.span(1)), Strength.WEAK):
+        if can_be_secret(text_of(data, *found.span(1)), Strength.WEAK):
             yield found.span(1)
 
 
@@ -398,7 +297,7 @@ def _behind_schemes(data: bytes, lower: bytes) -> Iterator[Span]:
     for found in patterns.expression(patterns.SCHEMED).finditer(lower):
         if lower[max(0, found.start() - 1) : found.start()].isalnum():
             continue
-        value = _text(data, *found.span(1))
+        value = text_of(data, *found.span(1))
         basic = found[0].startswith(b"basic")
         if (basic and _is_basic(value)) or (not is_word(value) and not is_place(value) and _mixed(value)):
             yield found.span(1)
@@ -420,7 +319,7 @@ def _in_headers(data: bytes, lower: bytes) -> Iterator[Span]:
     credentials = lru_cache(maxsize=_REMEMBERED)(_credentials)
     for found in patterns.expression(patterns.HEADER).finditer(lower):
         name, start = found[1], found.end()
-        if found.start() < position:
+        if found.start() < position or (found.start() and _LETTER.match(lower, found.start() - 1)):
             continue
         if b"cookie" in name:
             if _COOKIE.match(data, start):
@@ -431,21 +330,22 @@ def _in_headers(data: bytes, lower: bytes) -> Iterator[Span]:
                 attributes = data.find(b";", start, position) if given else -1
                 yield start, attributes if attributes >= 0 else position
             continue
-        if place := credentials(data[start : start + _WINDOW]):
+        if place := credentials(data[start : start + WINDOW]):
             yield start + place[0], start + place[1]
 
 
 def _credentials(data: bytes) -> Span | None:
     """Where in a header's value the secret stands."""
-    scheme = _SCHEME.match(data)
-    value = _UNQUOTED.match(data, scheme.end() if scheme else 0)
+    scheme = SCHEME.match(data)
+    value = UNQUOTED.match(data, scheme.end() if scheme else 0)
     if value is None:
         return None
-    text = _text(data, *value.span())
-    return value.span() if (_follows_scheme(text) if scheme else can_be_secret(text, Strength.WEAK)) else None
+    text = text_of(data, *value.span())
+    return value.span() if (follows_scheme(text) if scheme else can_be_secret(text, Strength.WEAK)) else None
 
 
 _COOKIES = 8192
+_LETTER = re.compile(rb"\w")
 _QUOTED_LINE = re.compile(rb"\\?[\"']|[\r\n]")
 _PLAIN_LINE = re.compile(rb"[\r\n\"']|\\[nr\"']")
 _COOKIE = re.compile(rb"[^\s=;]{1,100}=[^\s*]")
