@@ -80,7 +80,9 @@ _STEM_ANYWHERE = (
 )
 _REST = r"[\w.\-]*"
 _HINTS = (
-    rf"{_STEM_ANYWHERE}{_REST}(?:{_QUOTE}?\]?(?:[ \t]|%20|\+)*(?:->|:=|=|:|\\+[=:]|%3[da]|\\+u003[da])|{_QUOTE},)",
+    rf"{_STEM_ANYWHERE}{_REST}(?:{_QUOTE}?\]?(?:[ \t]|%20|\+)*(?:->|:=|=|:|\\+[=:]|%3[da]|\\+u003[da])"
+    r"(?:[ \t]*[|>][\-+]?\n[ \t]+[^\s])?"
+    rf"|{_QUOTE},)",
     rf"\({_REST}{_STEM_ANYWHERE}{_REST},",
     r"\b(?:pass(?:word|wd|phrase|code)|pwd)[\"']?(?:\s+is)?[ \t]+[^\s]",
     r"\bidentified[ \t]+by[ \t]",
