@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from airflow_k8s_bigdata.objects import secretpatterns as patterns
 
 
-def body_of(data: bytes) -> tuple[int, bool]:
-    """How much of a text's beginning goes on with a private key, and whether the key may go on behind the text."""
-    body = patterns.expression(patterns.KEY_BODY).match(data)
-    end = body.end() if body else 0
-    if data[:end].endswith(b"-----END"):
-        tail = patterns.expression(patterns.END).match(data, end - len(b"-----END"))
+def body_of(data: bytes, at: int = 0) -> tuple[int, bool]:
+    """Where a private key ends that goes on there, and whether it may go on behind the text."""
+    body = patterns.automaton(patterns.KEY_BODY).match(data, at)
+    end = body.end() if body else at
+    if data.endswith(b"-----END", at, end):
+        tail = patterns.automaton(patterns.END).match(data, end - len(b"-----END"))
         return (tail.end() if tail else end), False
     return end, not data[end:].strip(b"\r\n\t \"'+,|>#*\\nr")
 
@@ -20,15 +20,14 @@ def body_of(data: bytes) -> tuple[int, bool]:
 def blocks(data: bytes) -> Iterator[tuple[int, int]]:
     """Where private keys stand, from their first line to the last that is there."""
     position = 0
-    while begin := patterns.expression(patterns.BEGIN).search(data, position):
-        length, _ = body_of(data[begin.end() :])
-        position = begin.end() + length
-        if length and data[begin.end() : position].strip():
+    while begin := patterns.automaton(patterns.BEGIN).search(data, position):
+        position, _ = body_of(data, begin.end())
+        if data[begin.end() : position].strip():
             yield begin.start(), position
 
 
 def ends_within(data: bytes) -> bool:
     """Whether a private key that begins in the text may go on behind it."""
     at = data.rfind(b"-----BEGIN ")
-    begin = patterns.expression(patterns.BEGIN).match(data, at) if at >= 0 else None
-    return begin is not None and body_of(data[begin.end() :])[1]
+    begin = patterns.automaton(patterns.BEGIN).match(data, at) if at >= 0 else None
+    return begin is not None and body_of(data, begin.end())[1]

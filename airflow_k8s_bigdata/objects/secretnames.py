@@ -169,12 +169,16 @@ def can_be_secret(value: str, known: Strength, *, told: bool = True) -> bool:
     :param told: whether it is bound to the name by more than a colon and a blank, as prose has them.
     """
     plain = value.strip()
-    if known == Strength.NONE or (known == Strength.KEY and not _is_made_by_chance(plain)) or _is_nothing(plain):
+    if known == Strength.NONE or (known == Strength.KEY and not _is_made_by_chance(plain)):
+        return False
+    if known in (Strength.WEAK, Strength.STRONG) and (len(plain) < SHORTEST_SECRET or plain.isdigit()):
+        return False
+    if _is_nothing(plain):
         return False
     if known in (Strength.KEY, Strength.PASSWORD):
         number = known == Strength.PASSWORD and len(plain) < SHORTEST_SECRET and _NUMBER.fullmatch(plain)
         return not (number or _MOMENT.fullmatch(plain) or (known == Strength.KEY and _DOTTED.fullmatch(plain)))
-    if len(plain) < SHORTEST_SECRET or any(form.fullmatch(plain) for form in (_NUMBER, _MOMENT, _VERSION)):
+    if any(form.fullmatch(plain) for form in (_NUMBER, _MOMENT, _VERSION)):
         return False
     return (known == Strength.STRONG and told) or _looks_secret(plain, told=told)
 
@@ -228,5 +232,5 @@ def _looks_secret(value: str, *, told: bool) -> bool:
 
 
 def _is_made_by_chance(value: str) -> bool:
-    kinds = (str.isupper, str.islower, str.isdigit)
-    return len(value) > 15 and " " not in value and all(any(map(kind, value)) for kind in kinds)
+    cases = value != value.lower() and value != value.upper()
+    return len(value) > 15 and cases and " " not in value and any(map(value.__contains__, "0123456789"))
