@@ -283,7 +283,7 @@ async def test_a_stream_with_lines_begins_the_count_of_empty_ones_anew(run: Run)
 
 
 async def test_lines_that_the_tail_alone_shows_are_tried_for_and_then_told(run: Run) -> None:
-    course = await run(then=lambda params: of(*LINES[4:]) if "tailLines" in params else of(*LINES[:4]))
+    course = await run(then=lambda params: of(*LINES[3:5]) if "tailLines" in params else of(*LINES[:4]))
     assert course.gaps == [("2026-11-23T16:00:03", UNSENT)]
     assert PATIENCE.drain <= sum(course.pauses) <= PATIENCE.drain + 2 * PATIENCE.retry[1]
 
@@ -468,11 +468,21 @@ async def test_lines_leave_the_loop_to_others(run: Run) -> None:
 
 
 async def test_a_log_whose_beginning_nobody_saw_is_told_once(run: Run) -> None:
-    lines = [stamped(600_000 + number, b"x") for number in range(4)]
+    lines = [stamped(600_000 + 1000 * number, b"x") for number in range(4)]
     course = Course([of(*lines[:2], error=BROKEN), of(*lines), of(*lines[-2:])], seconds=900)
     await run(course=course, started=START)
-    assert [gap.reason for gap in course.result.gaps] == [LATE]  # type: ignore[union-attr]
+    assert [(gap.before, gap.reason) for gap in course.result.gaps] == [  # type: ignore[union-attr]
+        ("2026-11-23T16:10:00Z", LATE)
+    ]
     assert course.heard.text == text_of(lines)
+
+
+async def test_an_outage_after_the_first_line_makes_no_gap(run: Run) -> None:
+    lines = [LINES[0], stamped(1_500_000, b"after it")]
+    course = Course([of(lines[0], error=BROKEN), *[failed()] * 99, of(*lines), of(*lines)], ends=101)
+    await run(course=course, started=START)
+    assert course.seconds > 600
+    assert (course.heard.text, course.gaps) == (text_of(lines), [])
 
 
 async def test_a_first_line_that_is_long_may_be_late_too(run: Run) -> None:
