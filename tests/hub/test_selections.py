@@ -160,9 +160,11 @@ async def test_the_watch_is_closed_when_the_last_one_has_left_and_not_before(wir
     for each in (first, third):
         await hub.leave(each.subscription)
         assert (wire.open["pods"], hub.idle) == (1, False)
+        each.news.clear()
     wire.tell(pod("a", 1), 110, "ADDED")
     await settle()
     assert executors(second) == {"uid-a-1"}
+    assert not first.news.is_set()
     await hub.leave(second.subscription)
     assert (wire.open["pods"], hub.idle) == (0, True)
     await hub.leave(second.subscription)
@@ -553,5 +555,15 @@ async def test_events_are_watched_while_a_run_starts(wire: Wire, hub: Hub) -> No
     hub.starting(looking.subscription)
     await settle()
     assert wire.open["events"] == 1
+    await hub.leave(looking.subscription)
+    assert wire.open == {"pods": 0, "events": 0}
+
+
+async def test_the_last_one_to_leave_waits_for_no_lingering_watch(wire: Wire) -> None:
+    hub = Hub(wire, sleep=wire.pause, linger=30.0)  # type: ignore[arg-type]
+    looking = await joined(wire, hub)
+    hub.starting(looking.subscription)
+    await settle()
+    assert wire.open == {"pods": 1, "events": 1}
     await hub.leave(looking.subscription)
     assert wire.open == {"pods": 0, "events": 0}
