@@ -39,6 +39,7 @@ class Wire:
         self.pauses: list[float] = []
         self.open = {"pods": 0, "events": 0}
         self.outage_told = False
+        self.limit = ""
         self.hold = asyncio.Event()
         self.hold.set()
         self._said: dict[str, asyncio.Queue[bytes | Exception]] = {"pods": asyncio.Queue(), "events": asyncio.Queue()}
@@ -67,6 +68,7 @@ class Wire:
         selector = params.get("labelSelector", "")
         if plural == "pods":
             self.lists.append(selector)
+            self.limit = params.get("limit", "")
         await asyncio.sleep(0)
         await self.hold.wait()
         if self.refusals and plural == "pods":
@@ -567,3 +569,10 @@ async def test_the_last_one_to_leave_waits_for_no_lingering_watch(wire: Wire) ->
     assert wire.open == {"pods": 1, "events": 1}
     await hub.leave(looking.subscription)
     assert wire.open == {"pods": 0, "events": 0}
+
+
+async def test_a_selection_is_watched_with_the_patience_of_its_hub(wire: Wire) -> None:
+    hub = Hub(wire, sleep=wire.pause, patience=watching.Patience(page=7))  # type: ignore[arg-type]
+    looking = await joined(wire, hub)
+    assert wire.limit == "7"
+    await hub.leave(looking.subscription)
