@@ -208,6 +208,7 @@ def date(seconds: float) -> str:
         ("9" * 500, answers.LONGEST_PAUSE),
         (date(90), 90.0),
         (date(-90), 0.0),
+        ("Mon, 23 Nov 2026 10:01:30 -0000", 90.0),
         (date(86400 * 365), answers.LONGEST_PAUSE),
         *((odd, None) for odd in (None, "", "-5", "soon", "1e9", "inf", "nan", "²", "٣", "0x10", "Mon, 99 Foo 2026")),
     ],
@@ -242,5 +243,7 @@ async def test_what_the_api_warns_of_is_told_once_to_who_asked(server: Odd, api:
         await api.create(POD)
     with answers.warnings_told_to(others.append):
         await api.get("Pod", "etl", "a")
+    server.headers = {"Warning": '299 - "nobody listens any more"'}
+    await api.get("Pod", "etl", "a")
     assert heard == ['would violate PodSecurity "baseline": x', "v1 Foo is deprecated"]
     assert others == heard

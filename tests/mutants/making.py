@@ -85,7 +85,7 @@ def _places(tree: ast.Module) -> Iterator[_Place]:
                 continue
             listed = value if isinstance(value, list) else [value]
             for index, child in enumerate(listed):
-                if not isinstance(child, ast.AST) or _for_people(child):
+                if not isinstance(child, ast.AST) or _left_alone(node, child):
                     continue
                 step = (*path, (name, index if isinstance(value, list) else None))
                 inner = _qualified(function, child)
@@ -95,6 +95,10 @@ def _places(tree: ast.Module) -> Iterator[_Place]:
                 yield from walk(child, step, inner)
 
     yield from walk(tree, (), "")
+
+
+def _left_alone(node: ast.AST, child: ast.AST) -> bool:
+    return _for_people(child) or _is_chance(child) or _made_at_import(node, child)
 
 
 def _qualified(function: str, node: ast.AST) -> str:
@@ -116,9 +120,27 @@ def _for_people(node: ast.AST) -> bool:
     return False
 
 
+def _is_chance(node: ast.AST) -> bool:
+    """Whether it draws a number: between which bounds was chosen."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "random.uniform"
+
+
+def _made_at_import(node: ast.AST, child: ast.AST) -> bool:
+    """Whether it is a class's own field or keyword, or a default: those of a loaded module stay as they are."""
+    inner = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return isinstance(node, ast.arguments) or (isinstance(node, ast.ClassDef) and not isinstance(child, inner))
+
+
 def _is_setting(node: ast.AST) -> bool:
     """Whether it names a number that was chosen, such as a pause: another one would do as well."""
-    return isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and _is_number(node.value)
+
+
+def _is_number(node: ast.AST) -> bool:
+    match node:
+        case ast.BinOp(left=left, right=right):  # 128 << 20
+            return _is_number(left) and _is_number(right)
+    return isinstance(node, ast.Constant)
 
 
 Change = ast.AST | None

@@ -14,6 +14,7 @@ TARGETS = (
     "objects/loglines.py",
     "objects/redaction.py",
     "workloads/spark/judging.py",
+    "kube/answers.py",
     "kube/watching.py",
     "kube/logs.py",
 )

@@ -14,6 +14,7 @@ from tests.mutants.making import mutants
 SOURCE = '''
 """A docstring with 3 numbers."""
 PAUSE = 5
+LARGEST = 128 << 20
 TABLE = {"a", "b"}
 
 def decide(pod, sink, limit=2):
@@ -21,6 +22,7 @@ def decide(pod, sink, limit=2):
     sink.note(20, f"{pod} has {limit} left")
     if pod.ready and limit > 1:
         raise ValueError
+    pause(random.uniform(0.8, 1.2) * limit)
     return not pod.gone
 
 async def clear(api, pod):
@@ -44,9 +46,24 @@ def test_every_line_that_decides_has_mutants() -> None:
     } <= changes(SOURCE)
 
 
-@pytest.mark.parametrize("text", ["PAUSE", "sink.note", "docstring", "7"])
+@pytest.mark.parametrize("text", ["PAUSE", "128", "sink.note", "docstring", "7"])
 def test_words_for_people_and_chosen_numbers_have_none(text: str) -> None:
     assert not [before for before, _ in changes(SOURCE) if text in before]
+
+
+def test_the_bounds_of_chance_have_none() -> None:
+    assert not {"0.8", "1.2"} & {before for before, _ in changes(SOURCE)}
+
+
+def test_a_class_has_those_of_its_methods_alone() -> None:
+    source = """
+        class Patience(Struct, kw_only=True):
+            retry: tuple[float, float] = (0.2, 15.0)
+
+            def longest(self):
+                return self.retry[1]
+    """
+    assert changes(source) == {("1", "2")}
 
 
 @pytest.fixture
