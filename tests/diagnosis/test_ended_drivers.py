@@ -285,6 +285,7 @@ def test_a_driver_that_was_gone_before_anybody_looked_is_lost() -> None:
     assert judge(snapshot, time_after(1)).phase is Phase.SUBMITTED
     snapshot.replace([])
     assert judge(snapshot, time_after(1)).lost
+    assert _category(judge(snapshot, time_after(1))) == "driver-vanished"
 
 
 def test_a_native_sidecar_that_fails_is_no_failed_init_container() -> None:
@@ -307,6 +308,16 @@ NEVER_RAN = {
     "refused by its node": (driver(None, status__phase="Failed", status__reason="OutOfcpu"), True),
     "taken while it ran": (driver(running(), **PREEMPTED), False),
     "taken, and the kubelet lost track of it": (driver(LOST_TRACK, **PREEMPTED), False),
+    "preempted while it was bound": (driver(None, **PREEMPTED), True),
+    "refused while it was starting": (driver(NOT_STARTED, status__phase="Failed", status__reason="OutOfcpu"), True),
+    "evicted while it was starting": (
+        driver(NOT_STARTED, status__conditions=disrupted("EvictionByEvictionAPI"), status__phase="Failed"),
+        True,
+    ),
+    **{
+        f"{reason} while it was starting": (driver(NOT_STARTED, status__phase="Failed", status__reason=reason), True)
+        for reason in ("Evicted", "NodeShutdown", "NodeLost")
+    },
     "evicted, its statuses lost": (driver(None, status__phase="Failed", status__reason="Evicted"), False),
     "deleted while it was starting": (driver(NOT_STARTED), False),
     "failed by itself": (driver(ended(1)), False),

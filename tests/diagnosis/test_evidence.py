@@ -49,11 +49,11 @@ def test_the_states_of_pod_and_container_are_a_line_each(case: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "reason",
-    ["Killing", "Evicted", "Preempted", "Preempting", "DeadlineExceeded", "TaintManagerEviction", "NodeNotReady"]
-    + ["NodeShutdown", "ExceededGracePeriod", "OOMKilling", "SystemOOM"],
-)
+ENDS = ["Killing", "Evicted", "Preempted", "Preempting", "DeadlineExceeded", "TaintManagerEviction", "NodeNotReady"]
+ENDS += ["NodeShutdown", "ExceededGracePeriod", "OOMKilling", "SystemOOM"]
+
+
+@pytest.mark.parametrize("reason", ENDS)
 def test_an_event_that_tells_of_an_end_is_evidence_of_it(reason: str) -> None:
     pod = driver(ended(137), **EVICTED)
     told = [warning(pod, reason, "it ends", count=1), warning(pod, "FailedMount", "it begins", number=1)]

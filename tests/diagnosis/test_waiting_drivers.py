@@ -354,6 +354,8 @@ def test_executors_that_were_never_even_created_count_as_never_started() -> None
 
 CREATION = {
     "service-account-lacks-verb": 'WARN X: pods is forbidden: User "u" cannot create resource "pods"',
+    "namespace-terminating": "unable to create new content in namespace etl because it is being terminated",
+    "quota-too-small": 'pods "a-exec-1" is forbidden: exceeded quota: q, requested: cpu=4, used: cpu=0, limited: cpu=2',
     "quota-exceeded": 'pods "a-exec-1" is forbidden: exceeded quota: q, requested: cpu=1, used: cpu=2, limited: cpu=2',
 }
 
@@ -370,7 +372,7 @@ def test_a_queue_that_skips_a_pod_is_waited_for() -> None:
 
 def test_an_old_warning_about_resources_does_not_stay() -> None:
     line = "26/11/23 16:54:33 WARN TaskSchedulerImpl: Initial job has not accepted any resources; check your cluster UI"
-    log = [line, *(f"26/11/23 16:54:4{second} INFO DAGScheduler: line" for second in range(6))]
+    log = [line, *(f"26/11/23 16:54:4{second} INFO DAGScheduler: line" for second in range(5))]
     assert verdict_of(driver(running()), executor(1, running()), log=log).diagnosis is None
 
 
