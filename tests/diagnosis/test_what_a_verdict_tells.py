@@ -174,6 +174,18 @@ def test_a_jvm_hangs_from_a_minute_after_its_last_executor_until_its_limit() -> 
     assert verdict_of(driver(running()), seconds=90, **HANGING).deadline is None
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        [STOPPED, "26/11/23 16:54:33 INFO SparkContext: Running Spark version 4.1.1"],
+        [STOPPED, "26/11/23 16:54:33 INFO SparkContext: Starting job: count at a.py:3"],
+        ["26/11/23 16:54:33 INFO Main: copying files"],
+    ],
+)
+def test_a_jvm_whose_context_goes_on_does_not_hang(log: list[str]) -> None:
+    assert verdict_of(driver(running()), **HANGING | {"log": log}).diagnosis is None
+
+
 def test_a_jvm_with_executors_does_not_hang() -> None:
     verdict = verdict_of(driver(running()), executor(2, running()), seconds=80, **HANGING)
     assert (verdict.diagnosis, verdict.deadline) == (None, None)

@@ -12,8 +12,12 @@ TARGETS = (
     "objects/ending.py",
     "objects/starting.py",
     "objects/loglines.py",
+    "objects/logrecords.py",
     "objects/redaction.py",
     "workloads/spark/judging.py",
+    "workloads/spark/causes.py",
+    "workloads/spark/driverlog.py",
+    "workloads/spark/endings.py",
     "kube/watching.py",
     "kube/logs.py",
 )

@@ -16,6 +16,9 @@ SOURCE = '''
 PAUSE = 5
 TABLE = {"a", "b"}
 
+class Limits:
+    pods: int = 77
+
 def decide(pod, sink, limit=2):
     """Whether 7 == 7."""
     sink.note(20, f"{pod} has {limit} left")
