@@ -72,7 +72,7 @@ def told_to_stop(pod: Object, main: Container | None, events: Sequence[Object]) 
     """
     if main is None or main.exit_code is None:
         return pods.told_to_stop_at(pod) is not None
-    if main.exit_code != 0 and pods.told_to_stop_at(pod) and main.exit_code in _STOPPED_FROM_OUTSIDE:
+    if main.exit_code in _STOPPED_FROM_OUTSIDE and pods.told_to_stop_at(pod):
         return True
     if any(event.get("reason") == "Killing" and _about(event, main) for event in events):
         return True

@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus, unquote
 
 from airflow_k8s_bigdata.objects import privatekeys, secretpatterns, secretshapes
 from airflow_k8s_bigdata.objects.secretnames import SHORTEST_SECRET, Strength, can_be_known, secret_name, strength
+from airflow_k8s_bigdata.objects.secretvalues import Span
 
 if TYPE_CHECKING:
     from airflow_k8s_bigdata.objects.loglines import Record
@@ -65,7 +66,7 @@ class Concealer:
         data = _without(data, self._known(data)) if self._forms else data
         return _without(data, secretshapes.spans(data))
 
-    def _known(self, data: bytes) -> list[secretshapes.Span]:
+    def _known(self, data: bytes) -> list[Span]:
         """Where known values stand. An automaton for them costs a millisecond, and pays where much is read."""
         self._read += len(data)
         if self._automaton is None and self._read > _MUCH:
@@ -73,7 +74,7 @@ class Concealer:
         return secretshapes.literal_spans(data, self._forms, self._automaton)
 
 
-def _without(data: bytes, spans: list[secretshapes.Span]) -> bytes:
+def _without(data: bytes, spans: list[Span]) -> bytes:
     if not spans:
         return data
     parts, position = [], 0

@@ -210,8 +210,6 @@ def _of_pull(event: Object) -> bool:
 
 def _pull_goes_on(container: Container, events: Sequence[Object]) -> bool:
     """Whether a container without a word is one whose image could not be pulled, between two tries."""
-    if container.reason not in _IDLE:
-        return False
     about = [event for event in events if _names(event, container)]
     failed = [pods.last_seen(event) or pods.EPOCH for event in about if _of_pull(event)]
     pulled = [pods.last_seen(event) or pods.EPOCH for event in about if event.get("reason") in _PULLED]

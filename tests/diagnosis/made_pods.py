@@ -111,7 +111,23 @@ def verdict_of(
     return judge(snapshot, time_after(seconds), deadlines=deadlines, instances=instances)
 
 
-def warning(about: Object, reason: str, message: str, *, first: float = 0, last: float = 15, count: int = 6) -> Object:
+def warning(
+    about: Object,
+    reason: str,
+    message: str,
+    *,
+    first: float = 0,
+    last: float = 15,
+    count: int = 6,
+    container: str = DRIVER,
+    number: int = 0,
+) -> Object:
+    """An event of type Warning. `number`: tells it from the others of a test."""
     times: dict[str, Any] = {"firstTimestamp": after(first), "lastTimestamp": after(last), "count": count}
-    path = f"spec.containers{{{DRIVER}}}"
-    return make_event(about, type="Warning", reason=reason, message=message, fieldPath=path, **times)
+    path = f"spec.containers{{{container}}}"
+    return make_event(about, number=number, type="Warning", reason=reason, message=message, fieldPath=path, **times)
+
+
+def normal(about: Object, reason: str, message: str = "", **more: Any) -> Object:
+    """An event of type Normal, otherwise as `warning`."""
+    return {**warning(about, reason, message, **{"number": 100} | more), "type": "Normal"}

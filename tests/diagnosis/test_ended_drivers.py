@@ -9,6 +9,7 @@ from made_pods import (
     driver,
     ended,
     executor,
+    normal,
     running,
     snapshot_of,
     time_after,
@@ -37,6 +38,13 @@ BY_KUBERNETES: dict[str, tuple[str, Object]] = {
     "kubelet pressure": ("node-pressure", driver(ended(137), status__conditions=disrupted("TerminationByKubelet"))),
     "scheduler": ("preempted", driver(ended(143), status__conditions=disrupted("PreemptionByScheduler"))),
     "kubelet preempts": ("preempted", driver(ended(137), status__reason="Preempting")),
+    "kubelet has preempted": ("preempted", driver(ended(137), status__reason="Preempted")),
+    "scheduler, in the second of the end": (
+        "preempted",
+        driver(ended(143, at=59), status__conditions=disrupted("PreemptionByScheduler")),
+    ),
+    "eviction": ("evicted", driver(ended(143), status__conditions=disrupted("EvictionByEvictionAPI"))),
+    "a reason yet unknown": ("evicted", driver(ended(143), status__conditions=disrupted("SomethingNew"))),
     "graceful node shutdown": (
         "node-shutdown",
         driver(
@@ -45,6 +53,31 @@ BY_KUBERNETES: dict[str, tuple[str, Object]] = {
             status__message="Pod was terminated in response to imminent node shutdown.",
         ),
     ),
+    "kubelet at a node's shutdown": (
+        "node-shutdown",
+        driver(
+            ended(143),
+            status__conditions=disrupted(
+                "TerminationByKubelet", "Pod was terminated in response to imminent node shutdown."
+            ),
+        ),
+    ),
+    **{
+        f"kubelet, {reason}": (
+            "node-shutdown",
+            driver(ended(143), status__reason=reason, status__conditions=disrupted("TerminationByKubelet")),
+        )
+        for reason in ("Terminated", "NodeShutdown")
+    },
+    **{
+        f"pod's reason {reason}": ("node-shutdown", driver(ended(143), status__reason=reason))
+        for reason in ("Shutdown", "NodeShutdown", "Terminated")
+    },
+    "pod's reason NodeLost": ("node-lost", driver(ended(143), status__reason="NodeLost")),
+    "a lost node's disruption": (
+        "node-lost",
+        driver(ended(143), status__reason="NodeLost", status__conditions=disrupted("DeletionByTaintManager")),
+    ),
     "taint": ("node-shutdown", driver(ended(143), status__conditions=disrupted("DeletionByTaintManager"))),
     "node object gone": (
         "node-lost",
@@ -52,8 +85,13 @@ BY_KUBERNETES: dict[str, tuple[str, Object]] = {
     ),
     "status lost": ("node-lost", driver(ended(137, "ContainerStatusUnknown"))),
     "no room after all": ("node-refused", driver(None, status__phase="Failed", status__reason="OutOfcpu")),
+    **{
+        f"refused, {reason}": ("node-refused", driver(None, status__phase="Failed", status__reason=reason))
+        for reason in ("NodeAffinity", "NodePorts", "UnexpectedAdmissionError", "TopologyAffinityError")
+    },
     "time": ("deadline-exceeded", driver(ended(137), status__reason="DeadlineExceeded")),
     "deletion": ("driver-deleted", driver(ended(143), metadata__deletionTimestamp=after(62))),
+    "deletion, killed at last": ("driver-deleted", driver(ended(137), metadata__deletionTimestamp=after(62))),
     "no program": ("image-command-missing", driver(ended(128, "StartError", message="exec: no such file"))),
     "nothing said": ("exit-code-unknown", driver(None, status__phase="Failed")),
     "phase without a code": ("exit-code-unknown", driver(None, status__phase="Succeeded")),
@@ -159,6 +197,23 @@ def test_an_exit_code_0_after_a_kill_is_no_success() -> None:
     assert (verdict.phase, _category(verdict), verdict.exit_code) == (Phase.FAILED, "driver-deleted", 0)
 
 
+def test_an_exit_code_0_after_its_deletion_is_no_success() -> None:
+    assert _category(verdict_of(driver(ended(0, at=60), metadata__deletionTimestamp=after(59)))) == "driver-deleted"
+    # Once the containers have stopped, the kubelet rewrites the time to that of their end.
+    assert verdict_of(driver(ended(0, at=60), metadata__deletionTimestamp=after(60))).phase is Phase.SUCCEEDED
+
+
+def test_a_kill_is_of_the_container_that_its_event_names() -> None:
+    pod = driver(ended(0))
+    probe = normal(pod, "Killing", "Container failed its liveness probe, will be killed")
+    assert _category(verdict_of(pod, events=[probe])) == "driver-deleted"
+    others = [
+        normal(pod, "Killing", "Stopping container proxy", container="proxy"),
+        normal(pod, "Started", "Started container", number=1),
+    ]
+    assert verdict_of(pod, events=others).phase is Phase.SUCCEEDED
+
+
 LIMITED = {"spec__activeDeadlineSeconds": 60, "status__startTime": after(1), "status__reason": "DeadlineExceeded"}
 
 
@@ -230,6 +285,7 @@ def test_a_driver_that_was_gone_before_anybody_looked_is_lost() -> None:
     assert judge(snapshot, time_after(1)).phase is Phase.SUBMITTED
     snapshot.replace([])
     assert judge(snapshot, time_after(1)).lost
+    assert _category(judge(snapshot, time_after(1))) == "driver-vanished"
 
 
 def test_a_native_sidecar_that_fails_is_no_failed_init_container() -> None:
@@ -252,6 +308,16 @@ NEVER_RAN = {
     "refused by its node": (driver(None, status__phase="Failed", status__reason="OutOfcpu"), True),
     "taken while it ran": (driver(running(), **PREEMPTED), False),
     "taken, and the kubelet lost track of it": (driver(LOST_TRACK, **PREEMPTED), False),
+    "preempted while it was bound": (driver(None, **PREEMPTED), True),
+    "refused while it was starting": (driver(NOT_STARTED, status__phase="Failed", status__reason="OutOfcpu"), True),
+    "evicted while it was starting": (
+        driver(NOT_STARTED, status__conditions=disrupted("EvictionByEvictionAPI"), status__phase="Failed"),
+        True,
+    ),
+    **{
+        f"{reason} while it was starting": (driver(NOT_STARTED, status__phase="Failed", status__reason=reason), True)
+        for reason in ("Evicted", "NodeShutdown", "NodeLost")
+    },
     "evicted, its statuses lost": (driver(None, status__phase="Failed", status__reason="Evicted"), False),
     "deleted while it was starting": (driver(NOT_STARTED), False),
     "failed by itself": (driver(ended(1)), False),
@@ -269,6 +335,13 @@ def test_an_init_container_that_was_killed_with_its_pod_did_not_fail() -> None:
     pod = driver(NOT_STARTED, **PREEMPTED, **INITIALIZING)
     assert _category(verdict_of(pod)) == "preempted"
     assert _category(verdict_of(driver(NOT_STARTED, **INITIALIZING))) == "init-container-failed"
+
+
+def test_an_init_container_has_failed_with_any_code_but_0() -> None:
+    for code, phase in ((0, Phase.STARTING), (1, Phase.FAILED)):
+        state = [{"name": "before", "state": ended(code)}]
+        pod = driver(NOT_STARTED, **INITIALIZING | {"status__initContainerStatuses": state})
+        assert verdict_of(pod).phase is phase
 
 
 def test_a_driver_whose_executors_were_seen_has_run() -> None:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from made_pods import driver, ended, executor, queued, running, time_after, unbound, verdict_of, waiting, warning
+from made_pods import (
+    driver,
+    ended,
+    executor,
+    normal,
+    queued,
+    running,
+    time_after,
+    unbound,
+    verdict_of,
+    waiting,
+    warning,
+)
 
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.snapshot import Object
@@ -90,6 +102,7 @@ STARTING = {
     "secret-missing": (waiting("CreateContainerConfigError", "couldn't find key password in Secret spark/db"), 150),
     "config-map-missing": (waiting("CreateContainerConfigError", 'configmap "settings" not found'), 150),
     "container-not-created": (waiting("CreateContainerConfigError", "container has runAsNonRoot"), 150),
+    "claim-missing": (waiting("CreateContainerError", 'persistentvolumeclaim "data" not found'), 150),
     "image-command-missing": (waiting("RunContainerError", 'exec: "tini": executable file not found in $PATH'), 150),
 }
 
@@ -149,11 +162,48 @@ def test_a_pod_that_has_lost_its_container_statuses_between_two_tries_still_wait
     assert _category(verdict_of(pod, events=_pull_events(pod), seconds=15)) == "image-pull-denied"
 
 
-def test_an_image_that_came_at_last_is_no_trouble() -> None:
+@pytest.mark.parametrize(("reason", "seconds"), [("Pulled", 70), ("Created", 70), ("Started", 70), ("Pulled", 63)])
+def test_an_image_that_came_at_last_is_no_trouble(reason: str, seconds: float) -> None:
     pod = driver(waiting("ContainerCreating"))
-    pulled = {**warning(pod, "Pulled", "Successfully pulled image", first=70, last=70), "type": "Normal"}
-    pulled["metadata"] = {**pulled["metadata"], "uid": "pulled"}
+    pulled = normal(pod, reason, "Successfully pulled image", last=seconds)
     assert verdict_of(pod, events=[*_pull_events(pod), pulled], seconds=71).diagnosis is None
+
+
+def test_an_image_that_has_to_be_pulled_again_is_trouble_again() -> None:
+    pod = driver(waiting("ContainerCreating"))
+    verdict = verdict_of(pod, events=[normal(pod, "Pulled", last=1), *_pull_events(pod)], seconds=15)
+    assert _category(verdict) == "image-pull-denied"
+
+
+@pytest.mark.parametrize("reason", ["Failed", "BackOff", "ErrImagePull", "ImagePullBackOff", "FailedPull"])
+def test_any_event_of_a_failed_pull_tells_of_it(reason: str) -> None:
+    pod = driver(waiting("ContainerCreating"))
+    event = warning(pod, reason, f'Back-off pulling image "x": ErrImagePull: {NOT_FOUND}')
+    assert _category(verdict_of(pod, events=[event], seconds=15)) == "image-not-found"
+
+
+def test_an_event_that_is_of_no_failed_pull_is_no_trouble() -> None:
+    pod = driver(waiting("ContainerCreating"))
+    events = [normal(pod, "Pulling", 'Pulling image "x"'), warning(pod, "Failed", "Error: no such device")]
+    assert verdict_of(pod, events=events, seconds=15).diagnosis is None
+
+
+def test_another_container_s_image_is_not_confused_with_the_driver_s() -> None:
+    pod = driver(waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}"'))
+    other = warning(pod, "Failed", f"Failed to pull image: {NOT_FOUND}", last=300, container="proxy", number=9)
+    verdict = verdict_of(pod, events=[*_pull_events(pod), other], seconds=15)
+    assert (_category(verdict), "403 Forbidden" in verdict.message) == ("image-pull-denied", True)
+    assert NOT_FOUND not in str(verdict.diagnosis)
+
+
+def test_a_container_that_has_done_its_work_is_waited_for_no_more() -> None:
+    pod = driver(
+        waiting("ContainerCreating"),
+        spec__initContainers=[{"name": "before"}],
+        status__initContainerStatuses=[{"name": "before", "state": ended(0)}],
+    )
+    verdict = verdict_of(pod, seconds=600)
+    assert (verdict.phase, verdict.diagnosis) == (Phase.STARTING, None)
 
 
 def test_the_port_of_a_try_makes_no_new_message() -> None:
@@ -180,9 +230,11 @@ def test_an_image_of_another_architecture_is_named_before_it_has_run() -> None:
 
 
 @pytest.mark.parametrize("text", [LIMITED, "503 Service Unavailable", "dial tcp: lookup r.example: no such host", ""])
-def test_registry_trouble_is_waited_for(text: str) -> None:
-    verdict = verdict_of(driver(waiting("ErrImagePull", text)), seconds=600)
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"])
+def test_registry_trouble_is_waited_for(text: str, reason: str) -> None:
+    verdict = verdict_of(driver(waiting(reason, text)), seconds=600)
     assert (verdict.phase, _category(verdict)) == (Phase.STARTING, "image-registry-trouble")
+    assert f"its image can't be pulled: {text or reason} (since" in verdict.message
 
 
 def test_a_back_off_that_says_nothing_is_explained_by_its_event() -> None:
@@ -202,6 +254,7 @@ def test_trying_and_backing_off_read_the_same() -> None:
 IN_EVENTS = {
     "config-map-missing": ("FailedMount", 'MountVolume.SetUp failed for volume "v" : configmap "ghost" not found'),
     "secret-missing": ("FailedMount", 'MountVolume.SetUp failed for volume "v" : secret "ghost" not found'),
+    "claim-missing": ("FailedMount", 'persistentvolumeclaim "ghost" not found'),
     "volume-not-mounted": ("FailedAttachVolume", "Multi-Attach error for volume pvc-1"),
     "sandbox-not-created": ("FailedCreatePodSandBox", "failed to setup network for sandbox"),
 }
@@ -214,20 +267,59 @@ def test_troubles_that_only_events_tell_are_found(category: str) -> None:
     assert (verdict.phase, _category(verdict)) == (Phase.STARTING, category)
 
 
+@pytest.mark.parametrize("reason", ["FailedMount", "FailedAttachVolume", "FailedMapVolume"])
+def test_a_volume_fails_in_several_ways(reason: str) -> None:
+    pod = driver(waiting("ContainerCreating"))
+    assert _category(verdict_of(pod, events=[warning(pod, reason, "device is busy")])) == "volume-not-mounted"
+
+
+@pytest.mark.parametrize("category", ["config-map-missing", "secret-missing", "claim-missing"])
+def test_what_is_missing_is_waited_for_only_so_long(category: str) -> None:
+    pod = driver(waiting("ContainerCreating"))
+    failed = warning(pod, *IN_EVENTS[category])
+    assert verdict_of(pod, events=[failed], seconds=149).phase is Phase.STARTING
+    assert verdict_of(pod, events=[failed], seconds=150).phase is Phase.FAILED
+    assert (verdict_of(QUEUED["claim-missing"], seconds=149).phase) is Phase.QUEUED
+    assert (verdict_of(QUEUED["claim-missing"], seconds=150).phase) is Phase.FAILED
+
+
+MISSING = {
+    'configmap "ghost" not found': "config-map-missing",
+    "couldn't find key k in ConfigMap etl/ghost": "config-map-missing",
+    "configmap references non-existent config key: ghost": "config-map-missing",
+    'secret "ghost" not found': "secret-missing",
+    "couldn't find key k in Secret etl/ghost": "secret-missing",
+    "references non-existent secret key: ghost": "secret-missing",
+    'persistentvolumeclaim "ghost" not found': "claim-missing",
+}
+
+
+@pytest.mark.parametrize("words", MISSING)
+def test_what_is_missing_is_named_however_the_kubelet_words_it(words: str) -> None:
+    pod = driver(waiting("ContainerCreating"))
+    mount = verdict_of(pod, events=[warning(pod, "FailedMount", f"MountVolume.SetUp failed: {words}")])
+    start = verdict_of(driver(waiting("CreateContainerConfigError", words)))
+    assert (_category(mount), _category(start)) == (MISSING[words], MISSING[words])
+    assert "ghost" in mount.message
+    assert "ghost" in start.message
+
+
 def test_a_config_map_that_the_submitter_is_about_to_make_is_no_trouble() -> None:
     pod = driver(waiting("ContainerCreating"))
     text = 'MountVolume.SetUp failed for volume "spark-conf-volume-driver" : configmap "c" not found'
-    assert verdict_of(pod, events=[warning(pod, "FailedMount", text, last=1)], seconds=2).diagnosis is None
+    assert verdict_of(pod, events=[warning(pod, "FailedMount", text, last=9)], seconds=10).diagnosis is None
+    assert verdict_of(pod, events=[warning(pod, "FailedMount", text, last=10)], seconds=10).diagnosis is not None
     late = verdict_of(pod, events=[warning(pod, "FailedMount", text, last=600)], seconds=600)
     assert (late.phase, _category(late)) == (Phase.STARTING, "config-map-missing")
 
 
-def test_a_mount_that_failed_before_the_pull_began_is_over() -> None:
+@pytest.mark.parametrize("reason", ["Pulling", "Pulled", "Created", "Started"])
+def test_a_mount_that_failed_before_the_image_s_turn_came_is_over(reason: str) -> None:
     pod = driver(waiting("ContainerCreating"))
-    failed = warning(pod, *IN_EVENTS["config-map-missing"], last=5)
-    pulling = {**warning(pod, "Pulling", "Pulling image", last=6), "type": "Normal"}
-    pulling["metadata"] = {**pulling["metadata"], "uid": "pulling"}
-    assert verdict_of(pod, events=[failed, pulling], seconds=20).diagnosis is None
+    failed = warning(pod, *IN_EVENTS["config-map-missing"], last=6)
+    for seconds, over in ((5, False), (6, True), (7, True)):
+        verdict = verdict_of(pod, events=[failed, normal(pod, reason, last=seconds)], seconds=20)
+        assert (verdict.diagnosis is None) is over
 
 
 WAITING_EXECUTOR = executor(
@@ -262,6 +354,8 @@ def test_executors_that_were_never_even_created_count_as_never_started() -> None
 
 CREATION = {
     "service-account-lacks-verb": 'WARN X: pods is forbidden: User "u" cannot create resource "pods"',
+    "namespace-terminating": "unable to create new content in namespace etl because it is being terminated",
+    "quota-too-small": 'pods "a-exec-1" is forbidden: exceeded quota: q, requested: cpu=4, used: cpu=0, limited: cpu=2',
     "quota-exceeded": 'pods "a-exec-1" is forbidden: exceeded quota: q, requested: cpu=1, used: cpu=2, limited: cpu=2',
 }
 
@@ -278,7 +372,7 @@ def test_a_queue_that_skips_a_pod_is_waited_for() -> None:
 
 def test_an_old_warning_about_resources_does_not_stay() -> None:
     line = "26/11/23 16:54:33 WARN TaskSchedulerImpl: Initial job has not accepted any resources; check your cluster UI"
-    log = [line, *(f"26/11/23 16:54:4{second} INFO DAGScheduler: line" for second in range(6))]
+    log = [line, *(f"26/11/23 16:54:4{second} INFO DAGScheduler: line" for second in range(5))]
     assert verdict_of(driver(running()), executor(1, running()), log=log).diagnosis is None
 
 

@@ -89,7 +89,7 @@ def _places(tree: ast.Module) -> Iterator[_Place]:
                     continue
                 step = (*path, (name, index if isinstance(value, list) else None))
                 inner = _qualified(function, child)
-                if inner in _DRAWN or (not function and _is_setting(child)):
+                if inner in _DRAWN or (not function and _is_setting(child)) or _is_field(node, child):
                     continue
                 yield _Place(step, child, function)
                 yield from walk(child, step, inner)
@@ -141,6 +141,11 @@ def _is_number(node: ast.AST) -> bool:
         case ast.BinOp(left=left, right=right):  # 128 << 20
             return _is_number(left) and _is_number(right)
     return isinstance(node, ast.Constant)
+
+
+def _is_field(parent: ast.AST, node: ast.AST) -> bool:
+    """Whether it is a class's field: its default is in the class's `__init__` by now, so a change would do nothing."""
+    return isinstance(parent, ast.ClassDef) and isinstance(node, ast.Assign | ast.AnnAssign)
 
 
 Change = ast.AST | None

@@ -12,9 +12,13 @@ TARGETS = (
     "objects/ending.py",
     "objects/starting.py",
     "objects/loglines.py",
+    "objects/logrecords.py",
     "objects/redaction.py",
     "workloads/spark/judging.py",
     "kube/answers.py",
+    "workloads/spark/causes.py",
+    "workloads/spark/driverlog.py",
+    "workloads/spark/endings.py",
     "kube/watching.py",
     "kube/logs.py",
 )

@@ -17,6 +17,9 @@ PAUSE = 5
 LARGEST = 128 << 20
 TABLE = {"a", "b"}
 
+class Limits:
+    pods: int = 77
+
 def decide(pod, sink, limit=2):
     """Whether 7 == 7."""
     sink.note(20, f"{pod} has {limit} left")
@@ -46,7 +49,7 @@ def test_every_line_that_decides_has_mutants() -> None:
     } <= changes(SOURCE)
 
 
-@pytest.mark.parametrize("text", ["PAUSE", "128", "sink.note", "docstring", "7"])
+@pytest.mark.parametrize("text", ["PAUSE", "128", "sink.note", "docstring", "7", "77"])
 def test_words_for_people_and_chosen_numbers_have_none(text: str) -> None:
     assert not [before for before, _ in changes(SOURCE) if text in before]
 

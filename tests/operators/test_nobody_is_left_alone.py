@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +18,13 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import tasks
+from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.operators import base, deferring
 from airflow_k8s_bigdata.operators.base import WorkloadOperator
 from airflow_k8s_bigdata.runs import flow, killing
+from airflow_k8s_bigdata.runs.policy import RunPolicy
+from airflow_k8s_bigdata.runs.queueing import SHORTEST_TRUST, Waiting
+from airflow_k8s_bigdata.triggers.quota import QuotaTrigger
 from airflow_k8s_bigdata.triggers.run import RunTrigger
 from airflow_k8s_bigdata.workloads.base import Workload
 from tests.kube.podserver import NAMESPACE, PodServer, Refuse, application
@@ -41,13 +46,17 @@ class Task:
     server: PodServer
     options: dict[str, Any] = field(default_factory=dict)
 
-    async def run(self, try_number: int = 1, **options: Any) -> None:
+    async def run(self, try_number: int = 1, again: dict[str, Any] | None = None, **options: Any) -> None:
+        """One try; `again`: what was stored of its wait for a quota."""
         operator = Operator(task_id="load", kubernetes_conn_id="tests", retries=1, **options)
         ti = SimpleNamespace(
             dag_id="d", run_id="r", task_id="load", map_index=-1, try_number=try_number, max_tries=1, start_date=None
         )
         context: Any = {"ti": ti, "dag_run": SimpleNamespace(clear_number=0), "task": operator}
-        await asyncio.to_thread(operator.execute, context)
+        if again is None:
+            await asyncio.to_thread(operator.execute, context)
+        else:
+            await asyncio.to_thread(operator.launch_again, context, {}, again)
 
     @property
     def drivers(self) -> int:
@@ -163,3 +172,39 @@ async def test_a_new_driver_of_a_task_that_has_ended_is_killed(task: Task, monke
     with pytest.raises((errors.RunFailed, compat.AirflowFailException), match="not wanted"):
         await task.run(deferrable=False)
     assert task.drivers == 0
+
+
+QUOTA = "exceeded quota: compute, requested: pods=1, used: pods={used}, limited: pods={limit}"
+
+
+async def test_a_task_that_a_full_quota_refuses_waits_in_the_triggerer(task: Task) -> None:
+    task.server.faults = [Refuse(403, QUOTA.format(used=2, limit=2), method="POST")]
+    with pytest.raises(TaskDeferred) as deferred:
+        await task.run(deferrable=True)
+    trigger = deferred.value.trigger
+    assert isinstance(trigger, QuotaTrigger)
+    assert (trigger.namespace, trigger.quota, trigger.asked) == (NAMESPACE, "compute", {"pods": "1"})
+    assert (trigger.within, trigger.kubernetes_conn_id) == (SHORTEST_TRUST, "tests")
+    assert deferred.value.method_name == "launch_again"
+    assert (task.server.requests["POST pods"], task.drivers) == (1, 0)
+
+
+async def test_a_task_whose_quota_is_too_small_as_a_whole_fails_at_once_for_good(task: Task) -> None:
+    task.server.faults = [Refuse(403, QUOTA.format(used=0, limit=0), method="POST")]
+    with pytest.raises(compat.AirflowFailException, match="quota-too-small"):
+        await task.run(deferrable=True)
+    assert (task.server.requests["POST pods"], task.drivers) == (1, 0)
+
+
+async def test_a_task_that_has_waited_for_a_quota_tries_again_until_its_limit(task: Task) -> None:
+    task.server.faults = [Refuse(403, QUOTA.format(used=2, limit=2), times=9, method="POST")]
+    options = {"deferrable": True, "policy": RunPolicy(deadlines=Deadlines(queued=timedelta(minutes=10)))}
+    with pytest.raises(TaskDeferred):
+        await task.run(again=Waiting(datetime.now(UTC) - timedelta(minutes=9)).to_json(), **options)
+    waited = Waiting(datetime.now(UTC) - timedelta(minutes=11)).to_json()
+    with pytest.raises(Exception, match=r"Deadlines\.queued"):
+        await task.run(again=waited, **options)
+    task.server.faults = []
+    with pytest.raises(TaskDeferred) as deferred:
+        await task.run(again=waited, **options)
+    assert (deferred.value.method_name, task.drivers) == ("resume", 1)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import mode
 
 from airflow_k8s_bigdata.objects import ending, pods, redaction
 from airflow_k8s_bigdata.objects.diagnosis import Diagnosis, diagnose
@@ -39,6 +40,7 @@ class Ended:
     :param main: its container's status; None if it never had one.
     :param events: the events about it, oldest first.
     :param log: its last log lines without time stamps.
+    :param gone: whether its pod no longer exists.
     """
 
     pod: Object
@@ -46,7 +48,7 @@ class Ended:
     events: tuple[Object, ...]
     executors: Executors
     log: tuple[str, ...]
-    gone: bool = False
+    gone: bool
 
     @cached_property
     def ending(self) -> Ending:
@@ -185,7 +187,7 @@ def _executors_fault(ended: Ended) -> Found:
     if not found:
         line = driverlog.tells_of_container_oom((*ended.ending.loud, *lines))
         return Trouble("executors-oom-killed", line, (f"log: {line}",)) if line else None
-    category = Counter(failure.category for failure in found).most_common(1)[0][0]
+    category = mode(failure.category for failure in found)
     same = [failure for failure in found if failure.category == category]
     summary = f"{len(same)} of {ended.executors.seen} executors: {same[-1].reason}; the last was {same[-1].line}"
     return Trouble(category, summary)

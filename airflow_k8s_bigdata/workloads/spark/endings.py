@@ -135,7 +135,7 @@ def _chain(records: Sequence[Record]) -> tuple[list[Said], Record | None]:
     """The exception that ended the process, with its causes and the record it stands in; None if no exception did."""
     if halted := _r_error(records):
         return halted, Record(Origin.TEXT, 0, [])
-    for at in range(len(records) - 1, -1, -1):
+    for at in reversed(range(len(records))):
         if _ended(records[at]) and not any(map(_speaks, records[at + 1 :])) and (chain := _exceptions(records[at])):
             return chain, records[at]
     for record in reversed(records):
@@ -187,9 +187,8 @@ def _exceptions(record: Record) -> list[Said]:
     if record.origin is not Origin.PYTHON and not any(map(TRACEBACK.match, record.lines)):
         lines = [_PREFIX.sub("", record.lines[0], count=1), *record.lines[1:]]
         found = list(_said(lines, traced=False))
-        if record.origin is Origin.LOGGED and len(found) > 1:
-            return [*found[1:], found[0]]
-        return _cut_all(found)
+        # A logger's message comes before the exception that it tells of.
+        return _cut_all([*found[1:], *found[:1]] if record.origin is Origin.LOGGED else found)
     # Python prints causes first. What was being handled when the last one was raised is not its cause.
     chain: list[Said] = []
     for part in reversed(_parts(record.lines)):
@@ -222,7 +221,7 @@ def _said(lines: Sequence[str], *, traced: bool) -> Iterator[Said]:
     said, suppressed = Said(python=traced), False
     for line in lines:
         bare = line.strip()
-        if re.match(r"[ |+]*Suppressed: ", line):
+        if re.match(r"[\s|+]*Suppressed: ", line):
             suppressed = True
         elif line.startswith("Caused by: "):
             suppressed = False
@@ -232,7 +231,7 @@ def _said(lines: Sequence[str], *, traced: bool) -> Iterator[Said]:
             if said.lines:
                 yield said
             said = Said()
-        text = _LEADS.sub("", line, count=1)
+        text = _LEADS.sub("", line)
         if said.python and not said.lines:
             text = text.lstrip(" |+")
             said.python = not text.startswith(("pyspark.", "py4j."))

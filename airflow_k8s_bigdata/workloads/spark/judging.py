@@ -135,8 +135,8 @@ class _Case:
     def seconds(self) -> dict[Phase, float]:
         return seconds_per_phase(self.driver, self.main, self.executors, self.now)
 
-    def diagnosis(self, trouble: Trouble, who: str = "") -> Diagnosis:
-        name = who or f"driver {self.snapshot.driver_name}{self.where}"
+    def diagnosis(self, trouble: Trouble) -> Diagnosis:
+        name = f"driver {self.snapshot.driver_name}{self.where}"
         secrets = redaction.secret_values(self.driver)
         return diagnose(trouble.category, f"{name}: {trouble.summary}", trouble.evidence, secrets=secrets)
 
