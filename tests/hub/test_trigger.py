@@ -326,3 +326,18 @@ async def test_no_secret_of_the_whole_pod_is_in_the_event(server: PodServer) -> 
     event = json.dumps(await event_of(trigger("a")))
     assert "gave up on" in event
     assert not [secret for secret in (SECRET, "Zq7-correct-horse", "s3cr3t-in-url") if secret in event]
+
+
+async def test_no_secret_of_a_mounted_file_is_in_the_event(server: PodServer) -> None:
+    """Nothing of the pod itself tells it, so only what is read at the end can hide it."""
+    failed = pod(identity("a").run_key, exit_code=1)
+    failed["spec"]["volumes"] = [{"name": "conf", "configMap": {"name": "a-conf"}}]
+    state = failed["status"]["containerStatuses"][0]["state"]["terminated"]
+    state |= {"reason": "Error", "message": "gave up on tr0ub4dor-and-three"}
+    meta = {"name": "a-conf", "namespace": NAMESPACE, "uid": "c1"}
+    text = "spark.hadoop.fs.s3a.secret.key=tr0ub4dor-and-three\n"
+    server.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"spark.properties": text}})
+    server.put(failed)
+    event = json.dumps(await event_of(trigger("a")))
+    assert "gave up on" in event
+    assert "tr0ub4dor-and-three" not in event
