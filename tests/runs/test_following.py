@@ -28,7 +28,7 @@ async def test_runs_that_are_followed_together_share_a_watch(
     following = [
         asyncio.create_task(each.follow(handle, **options)) for each, handle in zip(jobs, handles, strict=True)
     ]
-    await server.until(lambda: server.watches == watches, seconds=20)
+    await server.until(lambda: server.requests["GET pods watch"] == watches, seconds=20)
     for each, handle in zip(jobs, handles, strict=True):
         each.put(exit_code=0, uid=handle.uid)
     assert {(await each).state for each in following} == {State.SUCCEEDED}
