@@ -7,6 +7,7 @@ worker, `follow` in the triggerer and `finish` in the worker that is resumed. Th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -242,10 +243,8 @@ async def _clear(api: Api, decision: adoption.Wait, sink: Sink, patience: float)
     for driver in decision.delete:
         meta = driver["metadata"]
         sink.note(logging.INFO, f"deleting driver {meta['namespace']}/{meta['name']}: this run must not have it")
-        try:
+        with contextlib.suppress(errors.Conflict):  # it is gone and another one bears its name
             await api.delete("Pod", meta["namespace"], meta["name"], uid=meta["uid"])
-        except errors.Conflict:
-            continue  # it is gone and another one bears its name
     for driver in decision.gone:
         await _until_gone(api, driver, patience)
 

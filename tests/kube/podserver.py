@@ -63,7 +63,8 @@ class PodServer:
     `resumed_from` is the resource version that the last watch asked for, `query` all
     that the last request did. `graceful`: a deleted pod is told to go
     and stays until `remove`. `clock` gives what objects are stamped with. `meanwhile` is called before each request is
-    answered, with its method and path. `asked` has each DELETE and PATCH with the uid that it was to hit.
+    answered, with its method and path. `asked` has each DELETE and PATCH with the uid that it was to hit, `graces` the
+    seconds that each DELETE gave. `log` is every container's, which has ended.
     """
 
     def __init__(self) -> None:
@@ -79,6 +80,8 @@ class PodServer:
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.meanwhile: Callable[[str, str], object] = lambda _method, _path: None
         self.asked: list[str] = []
+        self.graces: list[int | None] = []
+        self.log = b""
         self._version = itertools.count(1000)
         self.version = next(self._version)
         self._objects: dict[str, dict[str, Stored]] = defaultdict(dict)
@@ -192,6 +195,11 @@ class PodServer:
             return _status(404, "not found") if found is None else _json(found.data)
         return await (self._watch(request, plural) if watch else self._list(request, plural))
 
+    async def answer_log(self, request: web.Request) -> web.StreamResponse:
+        """Serve the log of a container."""
+        self.requests[f"{request.method} log"] += 1
+        return web.Response(body=self.log, content_type="text/plain")
+
     def _fault(self, request: web.Request, plural: str, watch: bool) -> Refuse | None:
         for index, fault in enumerate(self.faults):
             there = fault.plural in ("*", plural) and fault.path in request.path
@@ -221,6 +229,7 @@ class PodServer:
         if wanted.get("uid", obj["metadata"]["uid"]) != obj["metadata"]["uid"]:
             return _status(409, "the uid is another one", reason="Conflict")
         if method == "DELETE":
+            self.graces.append(body.get("gracePeriodSeconds"))
             self.delete(name, plural=plural)
             return _json(b"{}")
         return _json(json.dumps(self.put(_merged(obj, body))).encode())
@@ -318,6 +327,7 @@ def application(server: PodServer) -> web.Application:
     for root in ("/api/v1", "/apis/{group}/{version}"):
         for path in ("", "/{name}", "/{name}/status"):
             made.router.add_route("*", f"{root}/namespaces/{NAMESPACE}/{{plural}}{path}", server.answer)
+    made.router.add_get(f"/api/v1/namespaces/{NAMESPACE}/pods/{{name}}/log", server.answer_log)
     return made
 
 

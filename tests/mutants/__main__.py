@@ -52,6 +52,7 @@ class Tally:
             fate = "accepted"
         elif alive:
             self.survivors.append(mutant)
+            print(f"\r{described(mutant)}", file=sys.stderr, flush=True)
         self.fates[mutant.module][fate] += 1
         if time.monotonic() - self._told_at > 2 or self._seen == self._total:
             self._told_at = time.monotonic()
@@ -109,8 +110,13 @@ def report(tally: Tally, *, as_json: bool) -> None:
         alive_now = fates["survived"] + fates["unreached"]
         print(f"{name:34}{fates['killed']:8}{alive_now:8}{fates['accepted']:10}{tally.share(name):8.0%}")
     for mutant in tally.survivors:
-        where = f"{mutant.module}:{mutant.line} ({mutant.function or 'module'})"
-        print(f"{where}  {mutant.before}  ->  {mutant.after or 'removed'}")
+        print(described(mutant))
+
+
+def described(mutant: Mutant) -> str:
+    """A mutant in one line."""
+    where = f"{mutant.module}:{mutant.line} ({mutant.function or 'module'})"
+    return f"{where}  {mutant.before}  ->  {mutant.after or 'removed'}"
 
 
 if __name__ == "__main__":

@@ -67,8 +67,9 @@ class Hunt:
                     self._told(mutant, "unreached")
                     continue
                 limit = BASE_SECONDS + 10 * sum(reach.seconds[test] for test in tests)
-                reader = _forked(lambda m=mutant, t=tests: _tried(m, [items[test] for test in t]))  # type: ignore[misc]
-                running[reader[1]] = (mutant, reader[0], time.monotonic() + limit)
+                chosen = [items[test] for test in tests]
+                pid, reader = _forked(lambda m=mutant, c=chosen: _tried(m, c), seconds=limit)  # type: ignore[misc]
+                running[reader] = (mutant, pid, time.monotonic() + limit)
             for mutant, fate in _ended(running):
                 self._told(mutant, fate)
         return True
@@ -86,13 +87,19 @@ class Hunt:
         return Reach(found["seconds"], lines)
 
 
-def _forked(work: Callable[[], bytes]) -> tuple[int, int]:
+def _forked(work: Callable[[], bytes], *, seconds: float = 0.0) -> tuple[int, int]:
+    """Do it in a child, whose answer can be read.
+
+    After so many seconds of work (0: never) the child ends by itself: one that hangs must not outlive a parent that was
+    killed.
+    """
     reader, writer = os.pipe()
     pid = os.fork()
     if pid:
         os.close(writer)
         return pid, reader
     os.setpgid(0, 0)
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # the timer of real time is pytest-timeout's
     os.close(reader)
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)

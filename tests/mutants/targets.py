@@ -8,6 +8,7 @@ TARGETS = (
     "runs/killing.py",
     "runs/cleaning.py",
     "runs/creation.py",
+    "runs/owners.py",
     "runs/hub.py",
     "objects/ending.py",
     "objects/starting.py",

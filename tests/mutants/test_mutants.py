@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import textwrap
 
 import pytest
 
 from airflow_k8s_bigdata.objects import quantities
 from airflow_k8s_bigdata.runs import killing
-from tests.mutants import applying
+from tests.mutants import applying, plugin
 from tests.mutants.making import mutants
 
 SOURCE = '''
@@ -92,3 +94,14 @@ def test_a_table_is_made_anew_for_those_who_imported_it(restored: object) -> Non
 
 def test_a_module_is_named_by_its_path() -> None:
     assert applying.name_of("objects/quantities.py") == quantities.__name__
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_mutant_that_hangs_ends_though_nobody_waits_for_it() -> None:
+    def hangs() -> bytes:
+        while True:
+            pass
+
+    pid, reader = plugin._forked(hangs, seconds=0.01)
+    os.close(reader)
+    assert os.waitpid(pid, 0)[1] == signal.SIGPROF

@@ -17,6 +17,7 @@ from airflow_k8s_bigdata.objects.identity import RUN as RUN_LABEL
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs import cleaning, recording
 from airflow_k8s_bigdata.runs.cleaning import Criteria
+from airflow_k8s_bigdata.runs.handle import Handle
 from tests.kube.podserver import NAMESPACE, PodServer, Refuse
 from tests.runs.middle import Clock, Job, executor
 
@@ -114,6 +115,10 @@ def test_uploads_go_when_no_driver_can_be_reading_them() -> None:
     assert folders([uploaded(HOUR)], living={RUN.run_key}) == []
 
 
+def test_uploads_count_as_left_from_an_age_on() -> None:
+    assert len(folders([uploaded(timedelta(minutes=10)), uploaded(timedelta(seconds=599))])) == 1
+
+
 @pytest.mark.parametrize(
     ("upload", "criteria"),
     [
@@ -172,7 +177,7 @@ def test_what_is_being_deleted_is_left_to_go() -> None:
 
 
 def test_an_orphan_counts_as_one_from_an_age_on() -> None:
-    at, before = made("at", cleaning.ORPHAN_AGE, owner="gone"), made("b", timedelta(seconds=599), owner="gone")
+    at, before = (made(uid, timedelta(seconds=age), owner="gone") for uid, age in (("at", 600), ("before", 599)))
     assert names(cleaning.select({"ConfigMap": [at, before]}, ANY, NOW)) == ["at"]
 
 
@@ -205,6 +210,15 @@ def test_a_mark_that_can_not_be_read_is_none(noted: str) -> None:
     pod = given_up(DAY)
     pod["metadata"]["annotations"][recording.OUTCOME] = noted
     assert cleaning.select({"Pod": [pod]}, ANY, NOW) == []
+
+
+def test_what_goes_says_why_and_names_its_task_whole() -> None:
+    run = replace(RUN, dag_id="d" * 100, task_id="t" * 100)
+    pod = driver("Failed", timedelta(days=8, seconds=5))
+    pod["metadata"]["annotations"] = run.annotations()
+    [leftover] = cleaning.select({"Pod": [pod]}, WEEK, NOW)
+    assert leftover.why == "failed 8 days, 0:00:05 ago"
+    assert (leftover.dag_id, leftover.task_id) == (run.dag_id, run.task_id)
 
 
 # Whose it is
@@ -316,6 +330,29 @@ async def test_a_set_is_followed_up_to_its_driver(job: Job, server: PodServer, l
     assert f"{handle.driver}-exec-1" in await found(job)
 
 
+async def test_a_deployment_is_followed_up_to_its_driver_and_each_owner_is_asked_for_once(
+    job: Job, server: PodServer, later: Any
+) -> None:
+    handle = await job.launch()
+    for owner in (of("ReplicaSet", "r", "Deployment", "d"), of("Deployment", "d", "Pod", handle.uid)):
+        owner["metadata"]["namespace"] = NAMESPACE
+        server.put(owner)
+    for number in (1, 2):
+        pod = executor(handle, number, owner="r", kind="ReplicaSet", of="r")
+        server.put(pod | {"status": {"phase": "Failed"}})
+    later()
+    assert await found(job) == []
+    assert (server.requests["GET replicasets"], server.requests["GET deployments"]) == (1, 1)
+    assert server.requests["GET pods"] == 3, "two by the launch: the driver is in the list"
+
+
+async def test_an_owner_of_a_kind_that_is_not_known_is_somebody_else(job: Job, server: PodServer, later: Any) -> None:
+    handle = await job.launch()
+    server.put(executor(handle, owner="app", kind="SparkApplication", of="app") | {"status": {"phase": "Failed"}})
+    later()
+    assert await found(job) == []
+
+
 @pytest.mark.parametrize("answer", ["another uid", "forbidden"])
 async def test_an_owner_that_is_another_one_is_gone_and_one_that_may_not_be_seen_is_not(
     job: Job, server: PodServer, later: Any, answer: str
@@ -400,14 +437,17 @@ async def test_the_living_are_those_that_run_and_nobody_is_deleting(job: Job, se
     nameless = replace(job, identity=replace(job.identity, task_id="nameless")).put(uid="nameless")
     nameless["metadata"]["annotations"] = {}
     server.put(nameless)
+    alive = server.found()[job.workload.manifests(replace(job.identity, task_id="t0")).main["metadata"]["name"]]
+    server.put(executor(Handle.of(alive, job.identity), annotations=job.identity.annotations()))
     living = await cleaning.living(job.api, NAMESPACE, ANY, older_than=timedelta())
     assert [(identity.task_id, leftover.uid) for identity, leftover in living] == [("t0", "u0"), ("t3", "u3")]
 
 
-async def test_the_living_count_from_an_age_on(job: Job, clock: Clock) -> None:
+async def test_the_living_count_from_an_age_on(job: Job, server: PodServer, clock: Clock) -> None:
+    server.clock = clock.now
     job.put()
     limit = timedelta(minutes=5)
-    clock.time = clock.time.replace(microsecond=0) + timedelta(seconds=298)
+    clock.advance(299)
     assert await cleaning.living(job.api, NAMESPACE, ANY, older_than=limit) == []
-    clock.advance(5)
+    clock.advance(1)
     assert len(await cleaning.living(job.api, NAMESPACE, ANY, older_than=limit)) == 1

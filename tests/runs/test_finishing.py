@@ -96,10 +96,12 @@ async def test_a_driver_that_was_given_up_while_it_ran_is_deleted_though_it_shou
     assert job.sink.notes[-1][1].endswith("had not ended and is deleted")
 
 
-async def test_a_sidecar_that_runs_on_goes_with_its_driver(job: Job) -> None:
+@pytest.mark.parametrize(("exit_code", "settled"), [(3, True), (3, False), (0, True)])
+async def test_a_sidecar_that_runs_on_goes_with_its_driver(job: Job, exit_code: int, settled: bool) -> None:
     handle = await job.launch()
-    job.put(exit_code=3, uid=handle.uid, sidecar=True)
-    assert await job.finish(handle, ended(handle, 3)) is Remains.DELETED
+    job.put(exit_code=exit_code, uid=handle.uid, sidecar=True)
+    assert await job.finish(handle, ended(handle, exit_code), settled=settled) is Remains.DELETED
+    assert job.drivers == {}
 
 
 async def test_a_success_that_is_recorded_nowhere_else_is_kept_even_if_a_sidecar_runs_on(job: Job) -> None:

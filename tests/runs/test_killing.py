@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from airflow.sdk import TaskInstanceState
 from hypothesis import given
@@ -69,6 +71,53 @@ async def test_a_kill_that_nobody_waits_for_asks_once(job: Job, server: PodServe
     assert not await killing.kill(job.api, handle)
     assert (job.drivers, server.requests.total() - before) == ({}, 1)
     assert server.asked == [f"DELETE pods/{handle.driver} {handle.uid}"]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["a driver", "a run"])
+async def test_nobody_waits_for_the_end_who_does_not_say_how_long(job: Job, server: PodServer, whole: bool) -> None:
+    handle = await job.launch()
+    server.graceful = True
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await instant(seconds)
+
+    if whole:
+        await killing.kill_run(job.api, job.identity, NAMESPACE, sleep=sleep)
+    else:
+        await killing.kill_if_alive(job.api, handle, sleep=sleep)
+    assert killing.POLL_SECONDS not in pauses
+
+
+async def test_half_a_second_is_time_enough_to_see_a_driver_gone(job: Job) -> None:
+    handle = await job.launch()
+    assert await killing.kill(job.api, handle, within=0.5, sleep=instant)
+
+
+@pytest.mark.parametrize("seconds", [None, 0, 7])
+async def test_a_driver_has_the_grace_period_that_was_given_or_else_its_own(
+    job: Job, server: PodServer, seconds: int | None
+) -> None:
+    handle = await job.launch()
+    await killing.kill(job.api, handle, grace_seconds=seconds)
+    assert server.graces == [seconds]
+
+
+async def test_a_run_that_is_killed_leaves_all_other_runs_alone(job: Job, server: PodServer) -> None:
+    handle = await job.launch()
+    other = await replace(job, identity=replace(job.identity, task_id="other")).launch()
+    server.put({"metadata": {"name": "theirs", "namespace": NAMESPACE}, "spec": {}, "status": {"phase": "Running"}})
+    assert await killing.kill_run(job.api, job.identity, NAMESPACE, sleep=instant) == [handle.driver]
+    assert set(job.drivers) == {other.driver, "theirs"}
+
+
+async def test_a_kill_of_a_driver_takes_no_executor_of_another_run(job: Job, server: PodServer) -> None:
+    handle = await job.launch()
+    other = await replace(job, identity=replace(job.identity, task_id="other")).launch()
+    server.put(executor(other, owner=""))
+    assert await killing.kill(job.api, handle, within=60, sleep=instant)
+    assert set(server.found()) == {other.driver, f"{other.driver}-exec-1"}
 
 
 async def test_a_driver_that_does_not_go_is_waited_for_as_long_as_was_said(job: Job, server: PodServer) -> None:

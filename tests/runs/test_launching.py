@@ -15,7 +15,7 @@ from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.objects.deadlines import Deadlines
 from airflow_k8s_bigdata.objects.identity import Identity
 from airflow_k8s_bigdata.runs import creation, flow, recording
-from airflow_k8s_bigdata.runs.policy import RunPolicy
+from airflow_k8s_bigdata.runs.policy import Cleanup, RunPolicy
 from airflow_k8s_bigdata.workloads.base import Manifests
 from tests.kube.podserver import NAMESPACE, PodServer, Refuse, instant
 from tests.runs.middle import Job, Noted, Quiet
@@ -53,6 +53,23 @@ async def test_a_first_launch_creates_the_driver_and_what_it_owns(job: Job, serv
     assert job.sink.said(f"created driver {NAMESPACE}/{handle.driver}")
 
 
+async def test_a_first_drivers_parts_bear_the_reference_that_spark_submit_writes(job: Job, server: PodServer) -> None:
+    handle = await job.launch()
+    [conf] = server.found("configmaps").values()
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": handle.driver, "uid": handle.uid, "controller": True}
+    assert conf["metadata"]["ownerReferences"] == [reference]
+
+
+async def test_what_a_later_generation_owns_is_completed_under_its_own_names(job: Job, server: PodServer) -> None:
+    job.put(exit_code=3)
+    first = await job.launch()
+    [name] = server.found("configmaps")
+    server.remove(name, plural="configmaps")
+    again = await job.again().launch()
+    assert (again.uid, again.identity.generation, again.adopted) == (first.uid, 1, True)
+    assert list(server.found("configmaps")) == [name]
+
+
 async def test_a_second_launch_adopts_the_driver_and_completes_what_it_owns(job: Job, server: PodServer) -> None:
     first = await job.launch()
     server.remove(next(iter(server.found("configmaps"))), plural="configmaps")
@@ -86,6 +103,19 @@ async def test_a_failure_that_nobody_saw_is_told_and_noted_before_the_next_drive
     assert told.startswith("an earlier driver of this run failed while nobody watched it")
 
 
+async def test_a_failure_that_nobody_saw_is_cleaned_up_by_the_policy(job: Job) -> None:
+    job.put(exit_code=3)
+    handle = await job.launch(policy=RunPolicy(cleanup=Cleanup.DELETE))
+    assert job.drivers == {handle.driver: handle.uid}
+    assert handle.identity.generation == 0, "nothing bears the first one's name any more"
+
+
+async def test_without_a_policy_the_defaults_hold_for_a_failure_that_nobody_saw(job: Job, server: PodServer) -> None:
+    failed = job.put(exit_code=3)["metadata"]["name"]
+    handle = await job.launch(policy=None)
+    assert set(job.drivers) == {failed, handle.driver}
+
+
 async def test_a_failure_that_can_not_be_noted_takes_its_driver_with_it(job: Job, server: PodServer) -> None:
     failed = job.put(exit_code=3)
     server.faults = [Refuse(403, "no patch", times=10**6, method="PATCH")]
@@ -107,6 +137,7 @@ async def test_after_a_clear_the_old_driver_is_told_to_go_and_waited_for(job: Jo
     old = await job.launch()
     launching = asyncio.create_task(job.cleared().launch())
     await server.until(lambda: server.watches > 0)
+    assert server.query["fieldSelector"] == f"metadata.name={old.driver}", "and not every pod of the namespace"
     assert (server.asked, set(job.drivers)) == ([f"DELETE pods/{old.driver} {old.uid}"], {old.driver})
     server.remove(old.driver)
     new = await launching
@@ -144,8 +175,9 @@ async def test_a_driver_is_taken_back_when_a_newer_one_came_meanwhile(job: Job, 
     server.meanwhile = lambda method, path: (
         newer.put(uid="newer") if method == "POST" and path.endswith("/pods") else None
     )
-    with pytest.raises(errors.RunFailed, match="cleared"):
+    with pytest.raises(errors.RunFailed, match="cleared") as raised:
         await job.launch()
+    assert raised.value.category == "killed-by-us"
     assert set(job.drivers.values()) == {"newer"}
 
 
@@ -153,7 +185,7 @@ async def test_a_pod_of_that_name_which_is_not_ours_is_a_conflict_and_stays(job:
     foreign = job.workload.manifests(job.identity).main
     foreign["metadata"] |= {"labels": {"app": "theirs"}, "uid": "theirs"}
     server.put(foreign)
-    with pytest.raises(errors.Conflict, match="belongs to somebody else"):
+    with pytest.raises(errors.Conflict, match=r"belongs to somebody else.* \[409 AlreadyExists\]"):
         await job.launch()
     assert set(job.drivers.values()) == {"theirs"}
 
@@ -261,7 +293,7 @@ async def test_what_comes_back_under_another_owner_is_a_conflict_and_leaves_no_d
     server.meanwhile = lambda method, path: (
         server.put(json.loads(json.dumps(conf))) if method == "POST" and "configmaps" in path else None
     )
-    with pytest.raises(errors.Conflict, match="does not go away"):
+    with pytest.raises(errors.Conflict, match=r"does not go away \[409\]"):
         await job.launch()
     assert job.drivers == {}
     assert server.requests["POST configmaps"] == creation.REPLACE_TRIES
