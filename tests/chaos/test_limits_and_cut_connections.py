@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,13 @@ from airflow_k8s_bigdata.workloads.base import Manifests, Verdict
 from airflow_k8s_bigdata.workloads.spark import judging
 from tests.chaos.proxy import Proxy
 from tests.chaos.tiny import Tiny
+from tests.shared_cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.timeout(300)]
 
-LIMIT, CUT = 6, 12
-"""Seconds: a limit, and how long the connection is away around its end."""
+LIMIT, CUT, IN_TIME = 15, 20, 6
+"""Seconds: a limit; how long the connection is away around its end; how long a driver runs that ends in time. All cases
+wait side by side, so their drivers start beside each other: hence the room between."""
 
 
 @dataclass(frozen=True)
@@ -56,62 +57,94 @@ class Shaped(Tiny):
         return judging.judge(snapshot, now, deadlines=deadlines, instances=instances)
 
 
-@pytest.fixture
-async def follow(cluster: Any, api: Api, proxy: Proxy, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """Follows a driver over the proxy, whose connections are cut for a while, and cleans up."""
-    launched: list[Any] = []
+@dataclass(frozen=True)
+class Case:
+    """One driver behind one cut.
 
-    async def run(command: str, limit: str, cut: str, *, together: bool) -> Outcome:
-        identity = Identity("tests", f"cut-{secrets.token_hex(4)}", "run", "task", epoch=3)
-        image = "busybox" if cluster.local else cluster.image
-        shaped = Shaped(command, namespace=cluster.namespace, image=image, limit=limit)
-        limits = {"starting": None, limit: timedelta(seconds=LIMIT)}
-        policy = RunPolicy(cleanup=Cleanup.KEEP, deadlines=Deadlines(**limits))
-        handle = await flow.launch(api, shaped, identity, namespace=cluster.namespace, sink=Silent())
-        launched.append(handle)
-        kubeconfig = proxy.kubeconfig(tmp_path / "cut", namespace=cluster.namespace)
-        async with Api(kubeconfig_access(str(kubeconfig))) as cuttable:
-            following = asyncio.create_task(
-                flow.follow(cuttable, shaped, handle, sink=Silent(), policy=policy, together=together)
-            )
-            while not any("watch=true" in path for _, path in proxy.requests):  # noqa: ASYNC110 another thread's
-                await asyncio.sleep(0.05)
-            {"closed": proxy.go_down, "swallowed": proxy.go_silent}[cut](CUT)
-            outcome = await following
-            await flow.finish(cuttable, handle, outcome, policy=policy, sink=Silent())
-        return outcome
+    :param late: whether the driver goes on when the limit has passed.
+    :param cut: how the connection goes away: `closed`, or `swallowed` with all that is sent.
+    :param together: followed as a triggerer does.
+    """
 
-    yield run
-    for handle in launched:
-        await killing.kill(api, replace(handle), grace_seconds=0, within=60)
+    late: bool
+    limit: str
+    cut: str
+    together: bool
+
+    def __str__(self) -> str:
+        end, mode = "late" if self.late else "in time", "triggerer" if self.together else "worker"
+        return f"{end}-{self.limit}-{self.cut}-{mode}"
 
 
-CUTS = pytest.mark.parametrize("cut", ["closed", "swallowed"])
-MODES = pytest.mark.parametrize("together", [False, True], ids=["worker", "triggerer"])
+@dataclass(frozen=True)
+class Seen:
+    """What came of a case, and whether its driver stayed."""
+
+    outcome: Outcome
+    stays: bool
 
 
-@MODES
-@CUTS
-@pytest.mark.parametrize("limit", ["starting", "running", "executors"])
-async def test_a_driver_that_ends_in_time_behind_a_cut_is_a_success(
-    follow: Any, limit: str, cut: str, together: bool
-) -> None:
-    outcome = await follow(f"sleep {LIMIT - 2}", limit, cut, together=together)
-    assert outcome.state is State.SUCCEEDED, outcome.message
+MODES = [(cut, together) for cut in ("closed", "swallowed") for together in (False, True)]
+IN_TIME_CASES = [Case(False, limit, *mode) for limit in ("starting", "running", "executors") for mode in MODES]
+LATE_CASES = [Case(True, limit, *mode) for limit in ("queued", "starting", "running", "executors") for mode in MODES]
 
 
-@MODES
-@CUTS
-@pytest.mark.parametrize("limit", ["queued", "starting", "running", "executors"])
-async def test_a_driver_that_is_late_behind_a_cut_fails_when_it_was_seen_and_does_not_run_on(
-    follow: Any, api: Api, limit: str, cut: str, together: bool, cluster: Any
-) -> None:
-    outcome = await follow("sleep 300", limit, cut, together=together)
-    assert outcome.diagnosis is not None
-    assert f"Deadlines.{limit}" in outcome.diagnosis.summary
-    alive = [pod for pod in (await api.list("Pod", cluster.namespace))["items"] if _stays(pod, outcome.driver)]
-    assert alive == []
+@pytest.fixture(scope="module")
+def seen(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Seen]:
+    """All cases side by side, as they do nothing but wait."""
+
+    async def every() -> dict[Case, Seen]:
+        cases = [*IN_TIME_CASES, *LATE_CASES]
+        found = await asyncio.gather(*(see(case, cluster, tmp_path_factory.mktemp("cut")) for case in cases))
+        return dict(zip(cases, found, strict=True))
+
+    return asyncio.run(every())
+
+
+async def see(case: Case, cluster: Cluster, folder: Path) -> Seen:
+    """Follow a driver over a proxy whose connections go away, finish, and look for the driver."""
+    identity = Identity("tests", f"cut-{secrets.token_hex(4)}", "run", "task", epoch=3)
+    command = f"sleep {300 if case.late else IN_TIME}"
+    image = "busybox" if cluster.local else cluster.image
+    shaped = Shaped(command, namespace=cluster.namespace, image=image, limit=case.limit)
+    limits = {"starting": None, case.limit: timedelta(seconds=LIMIT)}
+    policy = RunPolicy(cleanup=Cleanup.KEEP, deadlines=Deadlines(**limits))
+    with Proxy(cluster.kubeconfig) as proxy:
+        kubeconfig = proxy.kubeconfig(folder / "kubeconfig", namespace=cluster.namespace)
+        async with (
+            Api(kubeconfig_access(str(cluster.kubeconfig))) as direct,
+            Api(kubeconfig_access(str(kubeconfig))) as cuttable,
+        ):
+            handle = await flow.launch(direct, shaped, identity, namespace=cluster.namespace, sink=Silent())
+            try:
+                following = asyncio.create_task(
+                    flow.follow(cuttable, shaped, handle, sink=Silent(), policy=policy, together=case.together)
+                )
+                while not any("watch=true" in path for _, path in proxy.requests):  # noqa: ASYNC110 another thread's
+                    await asyncio.sleep(0.05)
+                {"closed": proxy.go_down, "swallowed": proxy.go_silent}[case.cut](CUT)
+                outcome = await following
+                await flow.finish(cuttable, handle, outcome, policy=policy, sink=Silent())
+                pods = (await direct.list("Pod", cluster.namespace))["items"]
+                return Seen(outcome, any(_stays(pod, handle.driver) for pod in pods))
+            finally:
+                await killing.kill(direct, handle, grace_seconds=0, within=60)
 
 
 def _stays(pod: dict[str, Any], name: str) -> bool:
     return bool(pod["metadata"]["name"] == name and not pod["metadata"].get("deletionTimestamp"))
+
+
+@pytest.mark.parametrize("case", IN_TIME_CASES, ids=str)
+def test_a_driver_that_ends_in_time_behind_a_cut_is_a_success(seen: dict[Case, Seen], case: Case) -> None:
+    assert seen[case].outcome.state is State.SUCCEEDED, seen[case].outcome.message
+
+
+@pytest.mark.parametrize("case", LATE_CASES, ids=str)
+def test_a_driver_that_is_late_behind_a_cut_fails_when_it_was_seen_and_does_not_run_on(
+    seen: dict[Case, Seen], case: Case
+) -> None:
+    diagnosis = seen[case].outcome.diagnosis
+    assert diagnosis is not None
+    assert f"Deadlines.{case.limit}" in diagnosis.summary
+    assert not seen[case].stays

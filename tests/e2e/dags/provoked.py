@@ -38,6 +38,10 @@ LONG = "sleep 600"
 SECRET = "correct-horse-battery-staple"
 
 
+NO_SPARK = {**LITTLE_CPU, "spark.testing.reservedMemory": "1"}
+"""For drivers that are no Spark: its smallest heap does not matter."""
+
+
 def shell(
     script: str,
     *,
@@ -50,7 +54,7 @@ def shell(
     template = {"spec": {"containers": [container], **spec}}
     fields = {"memory": "64m", "memory_overhead": "16m", "service_account": ACCOUNT, **(driver or {})}
     return SparkApplication(
-        main="local:///none.py", image="busybox", driver=Driver(pod_template=template, **fields), conf=LITTLE_CPU
+        main="local:///none.py", image="busybox", driver=Driver(pod_template=template, **fields), conf=NO_SPARK
     )
 
 
@@ -104,7 +108,7 @@ STARTING = {
     "image-not-present": replace(
         shell("true"),
         image="registry.invalid/a:1",
-        conf={**LITTLE_CPU, "spark.kubernetes.container.image.pullPolicy": "Never"},
+        conf={**NO_SPARK, "spark.kubernetes.container.image.pullPolicy": "Never"},
     ),
     "starting-too-long": shell("true", **init(LONG)),
 }
@@ -142,7 +146,7 @@ SECRETS = replace(
     ),
     args=("--api-token", SECRET, f"jdbc:postgresql://db.example/a?user=me&password={SECRET}"),
     conf={
-        **LITTLE_CPU,
+        **NO_SPARK,
         "spark.hadoop.fs.s3a.secret.key": SECRET,
         "spark.app.store": f"https://me:{SECRET}@store.example/a",
     },
