@@ -14,6 +14,7 @@ TESTS = ("tests/operators", "tests/hub/test_trigger.py", "tests/house")
 
 
 @pytest.mark.real
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_oldest_versions_run_the_operators_and_the_trigger() -> None:
     command = [sys.executable, "-m", "tests.compat", "3.1-oldest", "--only", "unit", "--tests", *TESTS]
