@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import json
 import logging
@@ -36,7 +37,7 @@ class Quiet(SparkApplication):
     def judge(self, snapshot: Snapshot, now: datetime, *, deadlines: Deadlines | None = None) -> Verdict:
         """The application's own judgement, without log sources."""
         verdict = super().judge(snapshot, now, deadlines=deadlines)
-        return Verdict(verdict.phase, verdict.message, (), verdict.exit_code, verdict.lost, deadline=verdict.deadline)
+        return dataclasses.replace(verdict, logs=(), failed=())
 
 
 class Meter:
