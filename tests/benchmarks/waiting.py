@@ -85,7 +85,8 @@ async def _measure(
                 steady = await asyncio.to_thread(_answer, process)
                 ending = await _end(jobs, handles[: arguments.end], arguments.executors, process)
         finally:
-            await jobs.delete(handles, arguments.executors)
+            if "KUBECONFIG" in os.environ or arguments.peer:  # else the cluster goes with them
+                await jobs.delete(handles, arguments.executors)
     return {"jobs": size, "executors": arguments.executors, **steady, **ending}
 
 

@@ -111,11 +111,16 @@ def trigger_of(handle: Handle, spec: Mapping[str, Any]) -> Any:
 
 async def waits(trigger: Any, ends: list[float], errors: list[str]) -> None:
     """Run a trigger to its event and note when it came."""
-    async for event in trigger.run():
-        payload = event.payload
-        if "error" in payload or payload.get("status") == "error":
-            errors.append(str(payload)[:500])
-        ends.append(time.time())
+    try:
+        async for event in trigger.run():
+            payload = event.payload
+            if "error" in payload or payload.get("status") == "error":
+                errors.append(str(payload)[:500])
+            ends.append(time.time())
+    except Exception as error:
+        print(f"a trigger failed: {error!r}", file=sys.stderr)
+        errors.append(repr(error)[:500])
+        raise
 
 
 async def measure(spec: dict[str, Any]) -> None:
@@ -130,10 +135,14 @@ async def measure(spec: dict[str, Any]) -> None:
         lag = asyncio.create_task(meter.watch_lag())
         began = time.perf_counter()
         tasks = [asyncio.create_task(waits(trigger_of(handle, spec), ends, errors)) for handle in handles]
+
         # The runs say that they run in no order, and only by their logs.
-        while not spec["peer"] and runs.running < len(handles) and time.perf_counter() - began < PATIENCE:  # noqa: ASYNC110
+        def begun() -> bool:
+            return bool(spec["peer"]) or runs.running + len(errors) >= len(handles)
+
+        while not begun() and time.perf_counter() - began < PATIENCE:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-        begun = time.perf_counter() - began
+        until_begun = time.perf_counter() - began
         await asyncio.sleep(spec["settle"])
         starting = meter.lag_ms()
         requests, cpu, clock = meter.requests, time.process_time(), time.perf_counter()
@@ -145,7 +154,7 @@ async def measure(spec: dict[str, Any]) -> None:
             "loop_lag_p99_ms": lags["p99"],
             "requests_per_minute": 60 * (meter.requests - requests) / window,
             "kb_per_job": (kb_of_process() - empty) / len(handles),
-            "seconds_until_all_begun": begun,
+            "seconds_until_all_begun": until_begun,
             "requests_until_steady": requests,
             "loop_lag_max_ms_at_start": starting["max"],
             "errors": errors[:3],

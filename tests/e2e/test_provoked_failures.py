@@ -32,7 +32,8 @@ OF_PODS = (
     *("executors-jvm-out-of-memory", "executor-memory-overhead"),
     *("config-map-missing", "secret-missing", "volume-not-mounted", "image-not-present", "starting-too-long"),
     *("claim-missing", "claim-not-bound", "unschedulable", "queue-waiting", "queued-too-long"),
-    *("executors-never-started", "driver-deleted", "evicted", "preempted", "quota-exceeded", "not-authenticated"),
+    *("executors-never-started", "driver-deleted", "evicted", "preempted", "quota-exceeded", "quota-too-small"),
+    "not-authenticated",
 )
 ON_ANY_CLUSTER = ("config-map-missing", "preempted")
 OF_SPARK = (
@@ -65,6 +66,18 @@ async def make_namespace(api: Api, name: str, pods: int) -> None:
         await api.create(
             {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few", "namespace": name}, "spec": hard}
         )
+
+
+def occupant(namespace: str) -> dict[str, Any]:
+    """A pod that takes a quota's one place."""
+    container = {"name": "a", "image": "busybox", "command": ["sleep", "900"]}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "occupant", "namespace": namespace},
+        "spec": spec,
+    }
 
 
 async def driver_of(api: Api, namespace: str, task_id: str, ready: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -150,7 +163,9 @@ def provoked(airflow: Any, cluster: Any, ended: Any, expired: None) -> Any:
 
     async def prepare() -> None:
         async with connected(cluster) as api:
-            await make_namespace(api, "full", pods=0)
+            await make_namespace(api, "full", pods=1)
+            await api.create(occupant("full"))
+            await make_namespace(api, "none-fits", pods=0)
 
     blocking.run(prepare())
     with meanwhile(meddle()):
@@ -263,17 +278,6 @@ def test_52_no_secret_of_a_failing_job_comes_out_anywhere(provoked: Any, airflow
 # Within one try
 
 
-OCCUPANT = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": "occupant", "namespace": "crowded"},
-    "spec": {
-        "containers": [{"name": "a", "image": "busybox", "command": ["sleep", "900"]}],
-        "terminationGracePeriodSeconds": 0,
-    },
-}
-
-
 @pytest.fixture(scope="module")
 def patient(airflow: Any, cluster: Any, ended: Any) -> Any:
     """The run of DAG `patient`: a quota is full until both tasks met it, and drivers are taken while they start."""
@@ -281,14 +285,14 @@ def patient(airflow: Any, cluster: Any, ended: Any) -> Any:
     async def prepare() -> None:
         async with connected(cluster) as api:
             await make_namespace(api, "crowded", pods=1)
-            await api.create(OCCUPANT)
+            await api.create(occupant("crowded"))
 
     async def meddle() -> None:
         async with connected(cluster) as api, asyncio.TaskGroup() as tasks:
             for mode in ("sync", "deferred"):
                 tasks.create_task(meet(api, cluster.namespace, f"{mode}_remade", initialises, preempt))
             await asyncio.to_thread(refused, airflow)
-            await delete(api, OCCUPANT)
+            await delete(api, occupant("crowded"))
 
     blocking.run(prepare())
     with meanwhile(meddle()):

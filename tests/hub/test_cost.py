@@ -38,27 +38,22 @@ def figures() -> dict[str, Any]:
     return dict(waiting.run(given))
 
 
-@pytest.mark.slow
 def test_a_waiting_job_takes_at_most_20_kb(figures: dict[str, Any]) -> None:
     assert figures["kb_per_job"] <= 20
 
 
-@pytest.mark.slow
 def test_waiting_jobs_ask_nothing(figures: dict[str, Any]) -> None:
     assert figures["requests_per_minute"] < 30
 
 
-@pytest.mark.slow
 def test_starting_them_takes_requests_for_pages_not_for_jobs(figures: dict[str, Any]) -> None:
     assert figures["requests_until_steady"] < 50
 
 
-@pytest.mark.slow
 def test_waiting_jobs_leave_the_loop_and_the_processor_alone(figures: dict[str, Any]) -> None:
     assert figures["cpu_percent"] <= 10
 
 
-@pytest.mark.slow
 def test_every_end_of_many_at_once_is_known_soon(figures: dict[str, Any]) -> None:
     assert figures["known"] == 100
     assert figures["seconds_until_all_known"] <= SOON

@@ -55,6 +55,7 @@ class Stored:
     about: str
     data: bytes
     name: str = ""
+    owners: frozenset[str] = frozenset()
 
 
 class PodServer:
@@ -115,19 +116,22 @@ class PodServer:
         """The objects of a kind, by name."""
         return {name: json.loads(stored.data) for name, stored in self._objects[plural].items()}
 
+    def _one(self, plural: str, name: str) -> Object:
+        return dict(json.loads(self._objects[plural][name].data))
+
     def delete(self, name: str, *, plural: str = "pods") -> None:
         """What the API does when it is asked to: all that the object owns goes with it."""
-        obj = self.found(plural)[name]
+        obj = self._one(plural, name)
         if self.graceful and plural == "pods":
             obj["metadata"]["deletionTimestamp"] = self.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
             self.put(obj)
             return
         self.remove(name, plural=plural)
         for kind in list(self._objects):
-            for other in self.found(kind).values():
-                owners = other["metadata"].get("ownerReferences") or ()
-                if owners and all(owner["uid"] == obj["metadata"]["uid"] for owner in owners):
-                    self.delete(other["metadata"]["name"], plural=kind)
+            owned = [other.name for other in self._objects[kind].values() if other.owners == {obj["metadata"]["uid"]}]
+            for other in owned:
+                if other in self._objects[kind]:
+                    self.delete(other, plural=kind)
 
     def forget(self) -> None:
         """Compact the history: resource versions of before are too old."""
@@ -164,7 +168,8 @@ class PodServer:
         meta = obj["metadata"]
         meta["resourceVersion"] = str(self.version)
         about = (obj.get("involvedObject") or {}).get("uid", "")
-        return Stored(self.version, meta.get("labels") or {}, about, json.dumps(obj).encode(), meta["name"])
+        owners = frozenset(owner["uid"] for owner in meta.get("ownerReferences") or ())
+        return Stored(self.version, meta.get("labels") or {}, about, json.dumps(obj).encode(), meta["name"], owners)
 
     def _tell(self, plural: str, event: str, stored: Stored) -> None:
         self._history[plural].append((stored.version, event, stored))
@@ -223,7 +228,7 @@ class PodServer:
         return self._change(request.method, plural, str(name), await request.json())
 
     def _change(self, method: str, plural: str, name: str, body: Object) -> web.Response:
-        obj = self.found(plural)[name]
+        obj = self._one(plural, name)
         wanted = (body.get("preconditions") if method == "DELETE" else body.get("metadata")) or {}
         self.asked.append(f"{method} {plural}/{name} {wanted.get('uid', '')}".rstrip())
         if wanted.get("uid", obj["metadata"]["uid"]) != obj["metadata"]["uid"]:

@@ -114,6 +114,6 @@ def test_an_archive_is_printed(tmp_path: Path) -> None:
 async def archive(folder: str) -> None:
     kept = Archive(ObjectStore(folder), {"driver": "load-driver"})
     for name in ("load-driver", "load-exec-1"):
-        log = await kept.log(LogSource(name, f"uid of {name}", "main"))
+        log = await kept.log(LogSource(name, f"uid-of-{name}", "main"))
         await log.take(Batch((Record(20, f"words of {name}", "2026-11-23T16:29:56.621761569Z", 1),), Cursor()))
         await log.finish()

@@ -119,7 +119,9 @@ QUEUED = {
     "queue-waiting": shell("true", schedulingGates=[{"name": "kueue.x-k8s.io/admission"}]),
     "queued-too-long": shell("true", schedulerName="nobody"),
 }
-RUNNING = {"executors-never-started": (shell(LONG), Deadlines(executors=timedelta(seconds=6)))}
+ASKED = "26/11/23 16:47:11 INFO ExecutorPodsAllocator: Going to request 2 executors from Kubernetes"
+NEVER_STARTED = shell(f'echo "$LINE"; {LONG}', driver={"env": {"LINE": ASKED}})
+RUNNING = {"executors-never-started": (NEVER_STARTED, Deadlines(executors=timedelta(seconds=6)))}
 WAITING = {
     **{name: (made, Deadlines(starting=timedelta(seconds=30))) for name, made in STARTING.items()},
     **{name: (made, Deadlines(queued=timedelta(seconds=20))) for name, made in QUEUED.items()},
@@ -162,12 +164,13 @@ with DAG("provoked", schedule=None, catchup=False, default_args={"retries": 0, "
             policy=RunPolicy(deadlines=deadlines),
             deferrable=name in STARTING,
         )
-    SparkDriverOperator(
-        task_id="quota-exceeded",
-        application=shell("true", driver={"service_account": "default"}),
-        namespace="full",
-        policy=RunPolicy(deadlines=Deadlines(queued=timedelta(seconds=6))),
-    )
+    for name, namespace in {"quota-exceeded": "full", "quota-too-small": "none-fits"}.items():
+        SparkDriverOperator(
+            task_id=name,
+            application=shell("true", driver={"service_account": "default"}),
+            namespace=namespace,
+            policy=RunPolicy(deadlines=Deadlines(queued=timedelta(seconds=6))),
+        )
     SparkDriverOperator(task_id="not-authenticated", application=shell("true"), kubernetes_conn_id="kubernetes_expired")
     SparkDriverOperator(task_id="secrets", application=SECRETS)
     SparkDriverOperator(task_id="preflight", application=STARTING["secret-missing"], preflight=True, retries=3)
