@@ -66,6 +66,12 @@ class Run:
         until_written(self.airflow, self.dag_id, self.run_id, state)
         return state
 
+    def ends(self, wanted: str, *others: str) -> None:
+        """Wait until the task has ended, and ask that it did so in this state."""
+        state = self.until("success", "failed", wanted, *others)
+        tries = range(1, self.instance()["try_number"] + 1)
+        assert state == wanted, "\n".join(f"try {number}:\n{self.log(number)}" for number in tries)
+
     def ended(self) -> None:
         """Wait until the whole DAG run has ended: its task ends a little before."""
         wait_for(lambda: self.airflow.run_state(self.dag_id, self.run_id) in ("success", "failed"))

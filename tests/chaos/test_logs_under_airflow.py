@@ -67,7 +67,7 @@ def test_10_a_triggerer_that_is_killed_twice_loses_and_repeats_no_line(
     followed_by_killed_triggerers: dict[str, Run], dag_id: str
 ) -> None:
     run = followed_by_killed_triggerers[dag_id]
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert driver_lines(run, 1) == PRINTED
 
 
@@ -76,7 +76,7 @@ def test_5_a_worker_that_is_killed_leaves_the_rest_of_the_log_to_the_next_try(be
     until_lines(run, 400, 1)
     run.signal_worker(signal.SIGKILL)
     run.let_go()
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert run.instance()["try_number"] == 2
     assert driver_lines(run, 1, 2) == PRINTED
 
@@ -84,7 +84,7 @@ def test_5_a_worker_that_is_killed_leaves_the_rest_of_the_log_to_the_next_try(be
 @pytest.mark.parametrize("dag_id", ["sync", "deferred"])
 def test_52_secrets_of_the_application_are_hidden_in_its_log(begin: Begin, dag_id: str) -> None:
     run = begin(dag_id, f"echo the token is {PASSWORD}; echo $DB_PASSWORD")
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert driver_lines(run, 1) == ["the token is ***", "***"]
 
 
@@ -99,16 +99,16 @@ def test_a_task_of_its_own_collects_the_log_of_a_driver_that_lives(begin: Begin)
     run = begin("collect", f"airflow-k8s-bigdata/run={driver.key},spark-role=driver")
     until_lines(run, 1, 1)
     driver.let_go()
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert driver_lines(run, 1) == ["one", "two"]
-    assert driver.until("success", "failed") == "success"
+    driver.ends("success")
 
 
 def test_a_task_of_its_own_collects_the_log_of_a_driver_that_is_gone(begin: Begin, tmp_path: Path) -> None:
     folder = f"file://{tmp_path}/long-gone"
     asyncio.run(archive(folder))
     run = begin("collect_archived", folder)
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert run.airflow.xcom(run.dag_id, run.run_id, TASK) == COLLECTED
     assert "26/09/13 10:11:12 ERROR Executor: boom\n\tat a.B.c(B.java:1)" in run.log()
 

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 def test_5_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: Struck) -> None:
     run = struck("5 worker dies")
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     last = run.instance()["try_number"]
     assert last > 1
     assert len(run.created()) == 1
@@ -28,7 +28,7 @@ def test_5_after_the_death_of_the_worker_the_next_try_adopts_the_driver(struck: 
 
 def test_8_a_worker_that_is_shut_down_leaves_its_driver_and_costs_no_retry(struck: Struck) -> None:
     run = struck("8 worker is shut down")
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert run.instance()["try_number"] == 1
     assert len(run.created()) == 1
     assert "adopted driver" in run.log()
@@ -36,7 +36,7 @@ def test_8_a_worker_that_is_shut_down_leaves_its_driver_and_costs_no_retry(struc
 
 def test_8_with_the_policy_kill_a_worker_that_is_shut_down_ends_the_driver_and_fails(struck: Struck) -> None:
     run = struck("8 worker is shut down, policy kill")
-    assert run.until("success", "failed") == "failed"
+    run.ends("failed")
     run.until_none_lives()
 
 
@@ -52,7 +52,7 @@ def test_18_marking_a_task_ends_its_driver_and_is_respected(struck: Struck, mode
 @pytest.mark.parametrize("scenario", ["cleared while it runs", "17 deferred, cleared"])
 def test_17_clearing_replaces_the_driver_and_leaves_the_new_one_alone(struck: Struck, scenario: str) -> None:
     run = struck(scenario)
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert (len(run.created()), run.max_live) == (2, 1)
 
 
@@ -61,7 +61,7 @@ def test_1_2_3_4_after_the_death_of_the_worker_at_a_call_its_next_try_completes_
     killed_at: dict[str, Run], moment: str
 ) -> None:
     run = killed_at[moment]
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert run.instance()["try_number"] > 1
     assert (len(run.created()), run.max_live) == (1, 1)
 
@@ -71,13 +71,13 @@ def test_a_task_cleared_after_its_success_runs_again(begin: Begin) -> None:
     run.ended()
     run.clear()
     wait_for(lambda: len(run.succeeded()) == 2)
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
 
 
 @pytest.mark.parametrize("scenario", ["20 limited", "20 deferred, limited"])
 def test_20_the_execution_timeout_ends_the_driver_and_says_so(struck: Struck, scenario: str) -> None:
     run = struck(scenario)
-    assert run.until("failed", "success") == "failed"
+    run.ends("failed")
     run.until_none_lives()
     assert "execution_timeout of 0:01:30 has passed" in run.log()
 
@@ -99,13 +99,13 @@ def test_pausing_a_dag_does_nothing_to_a_driver(struck: Struck) -> None:
     run = struck("DAG paused")
     wait_for(run.succeeded)
     run.pause(False)
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert len(run.created()) == 1
 
 
 def test_a_trigger_that_crashes_hands_its_run_back_to_a_worker(struck: Struck) -> None:
     run = struck("trigger crashes")
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     assert len(run.created()) == 1
     assert HANDED_BACK in run.log(run.instance()["try_number"])
 

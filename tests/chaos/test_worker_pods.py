@@ -66,7 +66,7 @@ def test_9_when_the_pod_of_the_worker_is_deleted_the_next_one_adopts_the_driver(
     deleted: dict[str, Run], form: str
 ) -> None:
     run = deleted[form]
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     last = run.instance()["try_number"]
     assert len(run.created()) == 1
     assert "adopted driver" in run.log(last)
@@ -76,7 +76,7 @@ def test_9_when_the_pod_of_the_worker_is_deleted_the_next_one_adopts_the_driver(
 
 def test_a_task_runs_in_a_pod_of_its_own_which_is_deleted_afterwards(begin: Begin, cluster: Cluster) -> None:
     run = begin("in_a_pod", "")
-    assert run.until("success", "failed") == "success"
+    run.ends("success")
     pod = run.airflow.xcom(run.dag_id, run.run_id, TASK)
     assert cluster.local is not None
     wait_for(lambda: [each["type"] for each in cluster.local.record() if each["name"] == pod][-1:] == ["DELETED"])

@@ -75,6 +75,8 @@ _PREFIX = re.compile(r'(?:Exception in thread "[^"]*" |(?:Terminating|Aborting) 
 _LEADS = re.compile(r"^(?:Caused by: |: (?=[a-z])|\d\d/\d\d/\d\d \d\d:\d\d:\d\d (?:ERROR|FATAL) )")
 _JAVA = re.compile(r"(?:[A-Za-z_]\w*\.)+[\w$]+(?::|$)")
 _MAIN = re.compile(r'Exception in thread "(?:main|Driver)"|(?:Terminating|Aborting) due to ')
+# Py4J reads an empty answer when the JVM's thread has died; with an answer, `Trace:` or the exception follows.
+_NO_ANSWER = re.compile(r"py4j\.protocol\.(?:Py4JNetworkError\b|Py4JError: An error occurred while calling \S+$)")
 _HALTED = "Execution halted"
 _R_ERROR = re.compile(r"Error(?: in .*)?\s*:")
 
@@ -137,13 +139,21 @@ def _chain(records: Sequence[Record]) -> tuple[list[Said], Record | None]:
         return halted, Record(Origin.TEXT, 0, [])
     for at in reversed(range(len(records))):
         if _ended(records[at]) and not any(map(_speaks, records[at + 1 :])) and (chain := _exceptions(records[at])):
-            return chain, records[at]
+            return [*chain, *_why_the_jvm_was_lost(chain, records)], records[at]
     for record in reversed(records):
         if record.origin is Origin.TEXT or any(_PYTHON_ENDED in line for line in record.lines[:1]):
             continue
         if (chain := _exceptions(record)) and _names_error(chain):
             return chain, record
     return [], None
+
+
+def _why_the_jvm_was_lost(chain: Sequence[Said], records: Sequence[Record]) -> list[Said]:
+    """What ended a thread of the JVM, if all that Python knows is that the JVM did not answer; [] otherwise."""
+    if not _NO_ANSWER.match(chain[0].lines[0]):
+        return []
+    died = [record for record in records if record.origin is Origin.UNCAUGHT]
+    return _exceptions(died[-1]) if died else []
 
 
 def _ended(record: Record) -> bool:
