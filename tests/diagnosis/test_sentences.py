@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from recorded import pod_histories, replayed, spark_runs
 
@@ -16,6 +18,7 @@ def lines_of(summary: str, *evidence: str, quoted: tuple[str, ...] = ()) -> list
     return [line.removeprefix("  evidence: ") for line in lines if line.startswith("  evidence: ")]
 
 
+@functools.cache
 def found() -> dict[str, Diagnosis]:
     runs = {**pod_histories(), **spark_runs()}
     ends = {name: list(replayed(run))[-1][1].diagnosis for name, run in runs.items()}

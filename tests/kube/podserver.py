@@ -15,10 +15,10 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes_asyncio.client import Configuration
 
 from airflow_k8s_bigdata.kube import paths
 from airflow_k8s_bigdata.kube.api import Api
+from airflow_k8s_bigdata.kube.plain import Credentials
 
 Object = dict[str, Any]
 NAMESPACE = "etl"
@@ -342,11 +342,11 @@ async def serving(server: PodServer, tokens: list[str] | None = None) -> AsyncIt
     listening = TestServer(application(server))
     await listening.start_server(shutdown_timeout=0)
 
-    async def access() -> Configuration:
-        configuration = Configuration(host=str(listening.make_url("")))
+    async def access() -> Credentials:
+        credentials = Credentials(host=str(listening.make_url("")))
         if tokens:
-            configuration.api_key["BearerToken"] = f"Bearer {tokens.pop(0) if len(tokens) > 1 else tokens[0]}"
-        return configuration
+            credentials.token = tokens.pop(0) if len(tokens) > 1 else tokens[0]
+        return credentials
 
     try:
         async with Api(access, sleep=instant) as api:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes_asyncio.client import Configuration
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import api as apis
 from airflow_k8s_bigdata.kube.api import Api
+from airflow_k8s_bigdata.kube.plain import Credentials
 
 FIVE_MINUTES = 300.0
 OBJECT = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "etl", "name": "a"}}
@@ -53,8 +53,8 @@ async def api(server: Ailing) -> AsyncIterator[Api]:
     listening = TestServer(app)
     await listening.start_server()
 
-    async def access() -> Configuration:
-        return Configuration(host=str(listening.make_url("")))
+    async def access() -> Credentials:
+        return Credentials(host=str(listening.make_url("")))
 
     async with Api(access, sleep=server.pause) as opened:
         await opened.get("Pod", "etl", "a")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from kubernetes_asyncio.client import Configuration
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.kube import sharing
+from airflow_k8s_bigdata.kube.plain import Credentials
 
 
 class Access:
@@ -19,12 +19,12 @@ class Access:
         self.broken = broken
         self.go = asyncio.Event()
 
-    async def __call__(self) -> Configuration:
+    async def __call__(self) -> Credentials:
         self.loads += 1
         await self.go.wait()
         if self.broken:
             raise OSError("no such file")
-        return Configuration(host="http://127.0.0.1:1")
+        return Credentials(host="http://127.0.0.1:1")
 
 
 async def use(access: Access, key: str = "one") -> int:

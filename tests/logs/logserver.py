@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes_asyncio.client import Configuration
 from logdata import raw
 
 from airflow_k8s_bigdata.kube.api import Api
+from airflow_k8s_bigdata.kube.plain import Credentials
 from airflow_k8s_bigdata.objects.loglines import PREFIX, STAMP, Batch
 
 WAITING = 'container "driver" in pod "job-driver" is waiting to start: ContainerCreating'
@@ -159,8 +159,8 @@ async def serving(server: LogServer) -> AsyncIterator[Api]:
     listening = TestServer(application)
     await listening.start_server()
 
-    async def access() -> Configuration:
-        return Configuration(host=str(listening.make_url("")))
+    async def access() -> Credentials:
+        return Credentials(host=str(listening.make_url("")))
 
     try:
         async with Api(access) as api:
