@@ -24,7 +24,8 @@ from airflow_k8s_bigdata.kube import paths
 from airflow_k8s_bigdata.kube.api import Api, Sleep
 from airflow_k8s_bigdata.kube.logoutlet import Emit, Outlet, SinkFailed
 from airflow_k8s_bigdata.kube.logstreams import Rate, Streams
-from airflow_k8s_bigdata.objects.loglines import STAMP, Cursor, Gap, LineFeed, Lines, Piece
+from airflow_k8s_bigdata.objects.loglines import Cursor, Gap, LineFeed, Lines, Piece
+from airflow_k8s_bigdata.objects.logtails import lines_to_ask_for, read_to_end
 
 GONE = "the pod is gone"
 LATE = "the log begins so long after the container's start that the lines before may have been rotated away"
@@ -280,16 +281,14 @@ class _Reader:
     # The end
 
     async def _tail_was_read(self) -> bool | None:
-        """Whether the log's last lines are those that were read last; None when it can't be told."""
+        """Whether the log's last line is the one that was read last; None when it can't be told."""
         cursor = self._outlet.position
         if not cursor.stamp:
             return None
-        async with self._open({"tailLines": str(cursor.lines + 1), "limitBytes": str(_TAIL_BYTES)}) as body:
-            items = LineFeed(Cursor()).feed(await up_to(body, 2 * _TAIL_BYTES))
-        stamps = [line[:STAMP].decode() for item in items if not isinstance(item, Piece) for line in item]
-        if not cursor.part and stamps.count(cursor.stamp) == cursor.lines and stamps[-1:] == [cursor.stamp]:
-            return True
-        return False if stamps and stamps[-1] > cursor.stamp else None
+        wanted = {"tailLines": str(lines_to_ask_for(cursor)), "limitBytes": str(_TAIL_BYTES)}
+        async with self._open(wanted) as body:
+            tail = await up_to(body, 2 * _TAIL_BYTES)
+        return read_to_end(cursor, tail, cut=len(tail) >= _TAIL_BYTES)
 
     def _shows_the_end(self, feed: LineFeed, *, grew: bool) -> bool:
         """Whether a stream that ended in order ended behind the last line.

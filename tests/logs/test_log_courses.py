@@ -288,6 +288,30 @@ async def test_lines_that_the_tail_alone_shows_are_tried_for_and_then_told(run: 
     assert PATIENCE.drain <= sum(course.pauses) <= PATIENCE.drain + 2 * PATIENCE.retry[1]
 
 
+BEHIND = {
+    "of the same nanosecond": LINES[3][:31] + b"twin\n",
+    "without its newline": LINES[4],
+    "that is a long one": LINES[4] + b"x" * 2 * PIECE_BYTES + b"\n",
+}
+
+
+@pytest.mark.parametrize("line", BEHIND)
+async def test_a_line_that_only_the_tail_shows_is_read_or_told(run: Run, line: str) -> None:
+    short, rest = of(*LINES[:4]).text, BEHIND[line]
+    tail = Body(LINES[3] + b"\n" + rest)
+    told = await run(Body(short), ends=1, then=lambda params: tail if "tailLines" in params else Body(short))
+    assert told.gaps == [("2026-11-23T16:00:03", UNSENT)]
+    read = await run(Body(short), ends=1, then=lambda params: tail if "tailLines" in params else Body(short + rest))
+    assert (read.heard.text, read.gaps) == (text_of(LINES[:4]) + rest[31:], [])
+
+
+async def test_a_tail_that_begins_within_the_last_line_tells_no_gap(run: Run) -> None:
+    end = stamped(3001, b"x" * 16_000)
+    course = await run(of(*LINES[:4]), ends=1, then=lambda params: of(end if "tailLines" in params else LINES[3]))
+    assert (course.heard.text, course.gaps) == (text_of(LINES[:4]), [])
+    assert len(course.requests) <= 4
+
+
 async def test_what_stays_unreadable_behind_the_end_is_told_once_it_was_tried_for(run: Run) -> None:
     course = await run(of(*LINES[:2], error=BROKEN), then=lambda _: failed())
     ((after, reason),) = course.gaps
