@@ -24,8 +24,8 @@ from airflow_k8s_bigdata.kube import paths
 from airflow_k8s_bigdata.kube.api import Api, Sleep
 from airflow_k8s_bigdata.kube.logoutlet import Emit, Outlet, SinkFailed
 from airflow_k8s_bigdata.kube.logstreams import Rate, Streams
+from airflow_k8s_bigdata.objects.logends import lines_to_ask_for, read_to_end
 from airflow_k8s_bigdata.objects.loglines import Cursor, Gap, LineFeed, Lines, Piece
-from airflow_k8s_bigdata.objects.logtails import lines_to_ask_for, read_to_end
 
 GONE = "the pod is gone"
 LATE = "the log begins so long after the container's start that the lines before may have been rotated away"

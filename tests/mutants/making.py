@@ -34,6 +34,13 @@ _DRAWN = frozenset({"as_markdown"})
 """Functions that draw the documentation, which a test compares."""
 
 
+Where = tuple[tuple[str, int | None], ...]
+"""The fields, and places in lists, that lead to a node."""
+
+Change = ast.AST | None
+"""What a node becomes; None where it is removed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """One change.
@@ -41,6 +48,8 @@ class Mutant:
     :param function: the qualified name of the function that it lies in; "" for the module's own level.
     :param before: the source of what is changed.
     :param after: what it became; "" when it was removed.
+    :param whole: the module's tree without the change.
+    :param path: where in it the change is.
     """
 
     module: str
@@ -48,7 +57,16 @@ class Mutant:
     function: str
     before: str
     after: str
-    tree: ast.Module
+    whole: ast.Module
+    path: Where
+    change: Change
+
+    @property
+    def tree(self) -> ast.Module:
+        """The module's tree with the change: a copy, as made only for a mutant that is tried."""
+        mutated = copy.deepcopy(self.whole)
+        _put(_follow(mutated, self.path[:-1]), self.path[-1], self.change)
+        return ast.fix_missing_locations(mutated)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -60,7 +78,7 @@ class Mutant:
 class _Place:
     """Where a node stands: enough to find its copy in a copied tree."""
 
-    path: tuple[tuple[str, int | None], ...]
+    path: Where
     node: ast.AST
     function: str
 
@@ -70,16 +88,13 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     for place in _places(tree):
         for after, change in _changes(place.node):
-            mutated = copy.deepcopy(tree)
-            parent = _follow(mutated, place.path[:-1])
-            _put(parent, place.path[-1], change)
             before = " ".join(ast.unparse(place.node).split())
             line = getattr(place.node, "lineno", 0)
-            yield Mutant(module, line, place.function, before, after, ast.fix_missing_locations(mutated))
+            yield Mutant(module, line, place.function, before, after, tree, place.path, change)
 
 
 def _places(tree: ast.Module) -> Iterator[_Place]:
-    def walk(node: ast.AST, path: tuple[tuple[str, int | None], ...], function: str) -> Iterator[_Place]:
+    def walk(node: ast.AST, path: Where, function: str) -> Iterator[_Place]:
         for name, value in ast.iter_fields(node):
             if name in ("annotation", "returns", "decorator_list", "type_params"):
                 continue
@@ -148,9 +163,6 @@ def _is_field(parent: ast.AST, node: ast.AST) -> bool:
     return isinstance(parent, ast.ClassDef) and isinstance(node, ast.Assign | ast.AnnAssign)
 
 
-Change = ast.AST | None
-
-
 def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
     match node:
         case ast.Compare(ops=[op]) if type(op) in _SWAPS:
@@ -200,7 +212,7 @@ def _made(node: ast.expr) -> tuple[str, Change]:
     return " ".join(ast.unparse(ast.fix_missing_locations(node)).split()), node
 
 
-def _follow(node: ast.AST, path: tuple[tuple[str, int | None], ...]) -> ast.AST:
+def _follow(node: ast.AST, path: Where) -> ast.AST:
     for name, index in path:
         value = getattr(node, name)
         node = value if index is None else value[index]

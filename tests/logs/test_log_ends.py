@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from logdata import stamped
 
+from airflow_k8s_bigdata.objects.logends import lines_to_ask_for, read_to_end
 from airflow_k8s_bigdata.objects.loglines import PIECE_BYTES, STAMP, Cursor
-from airflow_k8s_bigdata.objects.logtails import lines_to_ask_for, read_to_end
 
 ONE, TWO, TWIN, THIRD = stamped(1, b"one"), stamped(2, b"two"), stamped(2, b"twin"), stamped(2, b"third")
 NINE, LONG = stamped(9, b"nine"), stamped(9, b"x" * (2 * PIECE_BYTES + 7))
