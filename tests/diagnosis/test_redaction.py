@@ -8,7 +8,7 @@ from time import process_time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_pods import driver, ended, verdict_of
+from made_pods import driver, ended, verdict_of, waiting
 
 from airflow_k8s_bigdata.objects.diagnosis import summary_lines
 from airflow_k8s_bigdata.objects.redaction import HIDDEN, redact, secret_name, secrets_in
@@ -108,6 +108,16 @@ def _with_secret(secret: str, name: str) -> tuple[str, ...]:
 @given(secret=SECRETS, name=st.sampled_from(["DB_PASSWORD", "API_TOKEN", "AWS_SECRET_ACCESS_KEY"]))
 def test_a_secret_of_the_pod_s_environment_is_in_no_line_of_a_diagnosis(secret: str, name: str) -> None:
     assert not any(secret in line for line in _with_secret(secret, name))
+
+
+@given(secret=SECRETS)
+def test_a_secret_of_the_pods_environment_is_in_no_line_about_a_driver_that_waits(secret: str) -> None:
+    pod = driver(waiting("CreateContainerError", f"no such program {secret} in it"))
+    pod["spec"]["containers"][0]["env"] = [{"name": "DB_PASSWORD", "value": secret}]
+    verdict = verdict_of(pod, seconds=1)
+    assert verdict.diagnosis is not None
+    assert "no such program ***" in verdict.message
+    assert not any(secret in line for line in (verdict.message, *summary_lines(verdict.diagnosis)))
 
 
 WORDS = [

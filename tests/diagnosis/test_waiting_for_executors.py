@@ -98,6 +98,17 @@ def test_executors_that_ran_once_are_not_waited_for_again() -> None:
     assert verdict_of(driver(running()), gone=gone, seconds=3600, deadlines=LIMIT).phase is Phase.RUNNING
 
 
+@pytest.mark.parametrize("ran", [False, True], ids=["none has run", "another has run"])
+def test_an_executor_whose_secret_is_missing_waits_as_long_as_others_may(ran: bool) -> None:
+    waiting = executor(2, {"waiting": {"reason": "ContainerCreating"}})
+    failed = warning(waiting, "FailedMount", 'MountVolume.SetUp failed for volume "v" : secret "ghost" not found')
+    gone = [executor(1, ended(0), **asked(5))] if ran else []
+    unlimited = Deadlines(executors=None)
+    verdict = verdict_of(driver(running()), waiting, gone=gone, events=[failed], seconds=3600, deadlines=unlimited)
+    assert verdict.phase is Phase.RUNNING
+    assert "ghost" in verdict.message
+
+
 def category(verdict: Verdict) -> str:
     assert verdict.diagnosis is not None
     return verdict.diagnosis.category
