@@ -38,6 +38,7 @@ TAILS: dict[str, tuple[Cursor, bytes, bool | None]] = {
     "only later ones": (AT_TWO, lines(NINE, LONG), False),
     "only one, which may be the end of a long line": (AT_TWO, lines(NINE), None),
     "the end of a long line and a later one": (AT_TWO, lines(stamped(3, b"end"), NINE), False),
+    "an earlier one and a later one, its own gone": (AT_TWO, lines(ONE, NINE), False),
     "only earlier ones": (AT_NINE, lines(ONE, TWO), None),
     "one of two": (AT_TWIN, lines(ONE, TWO), None),
     "a stamp that is cut": (AT_TWO, lines(TWO, rest=NINE[:10]), None),

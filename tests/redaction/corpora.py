@@ -37,6 +37,10 @@ class Shape:
         text = _CHANCE.sub(lambda found: _by_chance(chance, found[1], int(found[2])), self.written).replace("⏎", "\n")
         return re.sub("[⟦⟧]", "", text), re.findall("⟦(.*?)⟧", text, re.DOTALL)
 
+    def without_secrets(self) -> str:
+        """The text as it is shown; what stands around the secrets must not be made by chance."""
+        return _MARKED.sub("***", self.written).replace("⏎", "\n")
+
 
 def _by_chance(chance: random.Random, kind: str, length: int) -> str:
     """Characters of that kind; the longer ones of all sorts, as a password that was made has them."""

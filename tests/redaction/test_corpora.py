@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_k8s_bigdata.objects import secretshapes
 from airflow_k8s_bigdata.objects.redaction import HIDDEN, Concealer, LogConcealer, redact, secret_name, secrets_in
-from tests.redaction.corpora import leaked, ordinary, shapes
+from tests.redaction.corpora import Shape, leaked, ordinary, shapes
 from tests.redaction.outlets import record
 
 SHAPES, ORDINARY = shapes(), ordinary()
@@ -53,6 +53,36 @@ def test_no_secret_of_a_shape_is_left(shape: object) -> None:
         text, secrets = shape.made(seed)  # type: ignore[attr-defined]
         assert secrets
         assert not [secret for secret in secrets if leaked(secret, redact(text))]
+
+
+MORE = {
+    'jdbc:oracle:thin:scott/"⟦·6@·6⟧"@db:1521:orcl': "jdbc:oracle:thin:scott/***@db:1521:orcl",
+    "jdbc:hive2://hs2:10000/default;user=me;password=⟦·12⟧?hive.exec.parallel=true": (
+        "jdbc:hive2://hs2:10000/default;user=me;password=***"
+    ),
+    "https://x-access-token:⟦ghs_·36⟧@github.com/org/repo.git": "https://x-access-token:***",
+    "https://acct.blob.core.windows.net/c?sp=r&sig=⟦·b43⟧%3D&se=2026-11-30": (
+        "https://acct.blob.core.windows.net/c?sp=r&sig=***&se=2026-11-30"
+    ),
+    "SharedAccessSignature=sv=2023-01-03&sig=⟦·20%2F·20%3D⟧": "SharedAccessSignature=***&sig=***",
+    "https://hooks.slack.com/services/⟦T·u8/B·u8/·24⟧": "https://***",
+    "basic.auth.user.info=sr:⟦·16⟧@registry.example": "basic.auth.user.info=***",
+    "Authorization: AWS4-HMAC-SHA256 Credential=⟦AKIA·u16/20261130/eu-central-1/s3/aws4_request⟧,"
+    " SignedHeaders=host;x-amz-date, Signature=⟦·x64⟧": (
+        "Authorization: *** Credential=***, SignedHeaders=host;x-amz-date, Signature=***"
+    ),
+    "Authorization: SharedKey acct:⟦·b43=⟧": "Authorization: SharedKey ***",
+    'DEBUG wire: >> "Authorization: Bearer ⟦·40⟧[\\r][\\n]"': 'DEBUG wire: >> "Authorization: Bearer ***][\\n]"',
+    "password\\u003d⟦·12⟧\\u0026user\\u003dme": "password\\u003d***",
+    "⟦-----BEGIN ENCRYPTED PRIVATE KEY-----⏎·b64⏎·b64⏎⟧": "***\n",
+}
+"""Shapes of which more is hidden than the secret, and what is left."""
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.written[:50])
+def test_what_stands_around_a_secret_stays_as_it_is(shape: Shape) -> None:
+    text, _ = shape.made()
+    assert redact(text) == MORE.get(shape.written, shape.without_secrets())
 
 
 @pytest.mark.parametrize("line", ORDINARY, ids=lambda line: line[:50])
