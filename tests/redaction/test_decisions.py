@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -76,6 +77,13 @@ def test_a_record_with_nothing_to_hide_is_the_same_one() -> None:
     log = LogConcealer(Concealer(["hunter2-secret"]))
     plain = record("nothing")
     assert log.record(plain) is plain
+
+
+def test_a_note_about_a_log_is_the_same_one_unless_it_holds_a_secret() -> None:
+    log = LogConcealer(Concealer(["q9w8e7"]))
+    note, telling = (replace(record(text), note=True) for text in ("it was cut", "it was cut at q9w8e7"))
+    assert log.record(note) is note
+    assert log.record(telling) == replace(telling, text=f"it was cut at {HIDDEN}")
 
 
 def test_the_first_record_is_not_taken_for_the_rest_of_a_key() -> None:

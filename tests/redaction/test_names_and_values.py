@@ -19,6 +19,7 @@ STRENGTHS = {
     NONE: [
         *("", "_", "rows", "id", "session_id", "secret_user_id", "key_id", "customer_key_id", "user_id"),
         *("sort_key", "sort_keys", "image_pull_secrets", "max_tokens", "password_file", "secret_name", "token_ttl"),
+        *("next_token", "unexpected_token", "image_pull_secret_of_us"),
     ],
     KEY: ["key", "keys", "customer_key", "keys_of_maps"],
     WEAK: ["token", "tokens", "secret", "bearer", "jwt", "auth", "my_auth", "db_credentials", "sig", "key_cookie"],
@@ -59,7 +60,15 @@ SECRETS: dict[Strength, dict[str, bool]] = {
     STRONG: {"q9w8": True, "q9w": False, "12345678": False, "customer": True, "1.5e3": False, "v1.2.3": False},
     PASSWORD: {
         **{"customer": True, "12345678": True, "1234": True, "123": False, "q9w": True, "2026-11-30": False},
-        **{"": False, "true": False, "None.": False, "/etc/secrets/db": False, "self.password": False, "a.b": True},
+        **{
+            "": False,
+            "true": False,
+            "None.": False,
+            "/etc/secrets/db": False,
+            "self.password": False,
+            "a.b": True,
+            "map.key": True,
+        },
     },
 }
 
@@ -86,7 +95,7 @@ def test_a_value_is_known_if_no_other_line_needs_it() -> None:
 
 def test_a_path_and_a_url_are_places() -> None:
     places = {
-        **{"/a/b": True, "s3a://bucket/key": True, "file:x": True, "/etc/X9": True, "C:\\a\\b": True},
+        **{"/a/b": True, "s3a://bucket/key": True, "file:x": True, "/etc/X9": True, "C:\\a\\b": True, "\\a\\b": True},
         **{"a": False, "ab": False, "q9/W8": False},
     }
     assert {value: is_place(value) for value in places} == places
