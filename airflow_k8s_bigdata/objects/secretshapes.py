@@ -287,7 +287,7 @@ def _before_hosts(data: bytes, lower: bytes) -> Iterator[Span]:
 
 
 _BEFORE_USERS = tuple(bytes([one]) for one in b" \t\r\n\f\v\"'(=,[>")
-_SHORT_HEXADECIMAL = re.compile("[0-9a-f]{1,16}")
+_SHORT_HEXADECIMAL = re.compile("(?=.*[0-9])[0-9a-f]{1,16}")  # of an object or a commit; `db` is a host
 
 
 # Headers and tokens

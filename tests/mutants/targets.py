@@ -48,5 +48,6 @@ NEAREST = {
     "objects/logends.py": ("tests/logs/test_log_ends.py",),
     "objects/redaction.py": ("tests/redaction/test_decisions.py",),
     "objects/privatekeys.py": ("tests/redaction/test_decisions.py",),
+    "objects/secretnames.py": ("tests/redaction/test_names_and_values.py", "tests/redaction/test_decisions.py"),
 }
 """Modules of which every mutant is noticed by these few tests, or accepted: the short form draws from them."""

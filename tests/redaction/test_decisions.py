@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
-from airflow_k8s_bigdata.objects import privatekeys, redaction
+from airflow_k8s_bigdata.objects import privatekeys, redaction, secretshapes
 from airflow_k8s_bigdata.objects.redaction import (
     HIDDEN,
     Concealer,
@@ -147,9 +148,11 @@ def test_each_long_line_of_a_known_value_is_hidden_on_its_own(end: str) -> None:
 
 @pytest.mark.parametrize("much", [0, 20_000])
 def test_of_two_known_values_the_longer_is_hidden_whole(much: int) -> None:
-    concealer = Concealer(["q9w8e7", "q9w8e7r6t5y4", "e7r6t5y4u3i2"])
+    concealer = Concealer(["q9w8e7", "q9w8e7r6t5y4", "e7r6t5y4u3i2", "3q9w8e"])
     assert concealer.text("." * much + "[q9w8e7r6t5y4] [q9w8e7]")[much:] == f"[{HIDDEN}] [{HIDDEN}]"
-    assert concealer.text("[q9w8e7r6t5y4u3i2]") == f"[{HIDDEN}]"
+    assert concealer.text("q9w8e7r6t5y4u3i2]") == f"{HIDDEN}]"
+    assert concealer.text("q9w8e7q9w8e7") == 2 * HIDDEN
+    assert concealer.text("[3q9w8e7]") == f"[{HIDDEN}]"
 
 
 def test_an_automaton_is_made_once_and_only_where_much_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,3 +207,111 @@ def test_the_telling_words_of_a_command_line_have_all_its_secrets(case: str) -> 
     assert telling_words(words) == kept
     assert secrets_in(words) == secrets_in(kept)
     assert bool(secrets_in(words)) is bool(kept)
+
+
+# Places
+
+MADE = "aB3" * 57
+"""Longer than what is judged of a value."""
+
+PLACES = {
+    "one that begins within another and ends behind it": (f"password={MADE}://u:aa,bb@h c", f"password={HIDDEN} c"),
+    "one within another": (f"password={MADE}/AKIA{'A' * 16}/x, c", f"password={HIDDEN}, c"),
+    "two side by side": (f"{KEY}AKIA{'A' * 16} c", f"{HIDDEN}{HIDDEN} c"),
+    "the first byte and the last": (f"AKIA{'A' * 16}", HIDDEN),
+    "the line behind a long one": (
+        f"pw=q9w8e7r6 {'x y ' * 100}\npw=q9w8e7r6",
+        f"pw={HIDDEN} {'x y ' * 100}\npw={HIDDEN}",
+    ),
+    "a list, but not by a comma alone": (
+        "a,password,q9w8e7r6 (password,q9w8e7r6)",
+        f"a,password,q9w8e7r6 (password,{HIDDEN})",
+    ),
+    "a key only if it is long": (f"key=q9w8e7r6 key={'aB3dE6gH' * 3}", f"key=q9w8e7r6 key={HIDDEN}"),
+    "quoted, behind a flag": ('-p "q9w8 e7r6" x', f'-p "{HIDDEN}" x'),
+    "bare, behind a flag": ("-p q9w8e7r6 x", f"-p {HIDDEN} x"),
+    "long, behind a flag": (f"-p {MADE} x", f"-p {HIDDEN} x"),
+    "of SQL, though but a word": ("identified by customer ok", f"identified by {HIDDEN} ok"),
+    "none in an element": ("<password>true</password> <password>", "<password>true</password> <password>"),
+    "a user's, behind a flag": ("-u me:q9w8e7r6 x", f"-u me:{HIDDEN} x"),
+    "two in a list of pairs": ("password=q9w8token=e7r6t5 x", f"password={HIDDEN} x"),
+    "many lines": ("a\npassword=q9w8e7r6\n" * 50, f"a\npassword={HIDDEN}\n" * 50),
+    "far apart": (f"pw=q9w8e7r6\n{'a b c' * 500}\npw=q9w8e7r6", f"pw={HIDDEN}\n{'a b c' * 500}\npw={HIDDEN}"),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_each_secret_is_hidden_in_its_place(case: str) -> None:
+    text, shown = PLACES[case]
+    assert redact(text) == shown
+
+
+FLAGS = {
+    ("--api-token", "q9w8e7r6"): "q9w8e7r6",
+    ("api-token", "q9w8e7r6"): "",
+    ("--api-token=x", "q9w8e7r6"): "",
+    ("--password", "true"): "",
+    ("--customer-key", "aB3dE6gH9jK2mN5p"): "",
+    ("-p", "q9w8e7r6"): "q9w8e7r6",
+    ("-p", "customer"): "",
+    ("-pw", "customer"): "customer",
+    ("-pin", "12345678"): "12345678",
+    ("-a", "q9w8e7r6"): "q9w8e7r6",
+    ("-b", "q9w8e7r6"): "",
+    ("-u", "me:q9w8e7r6"): "q9w8e7r6",
+    ("--user", "me:customer"): "customer",
+    ("--proxy-user", "me:q9w8e7r6"): "q9w8e7r6",
+    ("user", "me:q9w8e7r6"): "",
+    ("-u", "me:12345678"): "",
+    ("-u", "me:true"): "",
+    ("-u", "me"): "",
+    ("--rows", "me:q9w8e7r6"): "",
+}
+
+
+@pytest.mark.parametrize("words", FLAGS, ids=" ".join)
+def test_a_flag_tells_whether_the_word_behind_it_is_secret(words: tuple[str, str]) -> None:
+    assert secretshapes.behind_flag(*words) == FLAGS[words]
+
+
+# Between ⟦ and ⟧: what is hidden.
+IN_URLS_AND_HEADERS = [
+    "https://⟦aB3dE6gH9jK2mN5p⟧@host/x",
+    "https://⟦deadbeefdeadbeefdead⟧@host/x",
+    "https://customer@host/x",
+    "https://deadbeef@host/x",
+    "ftp://aB3dE6gH9jK2mN5p@host/x",
+    "ftp://me:⟦customer⟧@host/x",
+    "https://host/a:q9w8e7r6@c",
+    "https://host?a:q9w8e7r6@c",
+    "https://[::1]:80/a@c",
+    "https://host:8080/a@c",
+    "https://me:***@c",
+    "https://host/x https://me:⟦q9w8e7r6⟧@c/x ftp://me:⟦customer⟧@c",
+    "jdbc:a://b://me:⟦q9w8e7r6⟧@c",
+    "://me@c",
+    " me:⟦q9w8e7r6⟧@db x",
+    "me:⟦q9w8e7r6⟧@db",
+    "a:⟦q9w8e7r6⟧@db",
+    " :q9w8e7r6@db",
+    "/me:q9w8e7r6@db",
+    "from:q9w8e7r6@db principal:q9w8e7r6@db",
+    "me:customer@db",
+    "me:q9w8e7r6@sha256 me:q9w8e7r6@abc123",
+    "x" * 64 + ":⟦q9w8e7r6⟧@db",
+    "x" * 65 + ":q9w8e7r6@db",
+    "Bearer ⟦q9w8e7r6t5⟧ x",
+    "a Bearer ⟦q9w8e7r6t5⟧ x",
+    "xBearer q9w8e7r6t5 x",
+    "bearer customer-orders x",
+    "bearer /var/log/q9w8e7r6 x",
+    "bearer customerOrders_ x",
+    "basic ⟦bWU6cTl3OGU3⟧ x",
+    "basic customer-orders x",
+    "the basic customers x",
+]
+
+
+@pytest.mark.parametrize("marked", IN_URLS_AND_HEADERS)
+def test_in_a_url_and_behind_a_scheme_only_the_secret_is_hidden(marked: str) -> None:
+    assert redact(re.sub("[⟦⟧]", "", marked)) == re.sub("⟦.*?⟧", HIDDEN, marked)
