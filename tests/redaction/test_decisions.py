@@ -309,6 +309,16 @@ IN_URLS_AND_HEADERS = [
     "basic ⟦bWU6cTl3OGU3⟧ x",
     "basic customer-orders x",
     "the basic customers x",
+    "Set-Cookie: ⟦a=q9w8e7r6⟧; Path=/",
+    "Cookie: ⟦a=q9w8e7r6; b=c3v4b5⟧",
+    '"Cookie": "⟦a=q9w8e7r6; b=it\'s⟧" x',
+    "'Cookie: ⟦a=q9w8e7r6⟧' x",
+    "MyCookie-Cookies: none",
+    "Authorization: ⟦q9w8e7r6⟧ x",
+    "Authorization: Bearer ⟦q9w8e7r6⟧ x",
+    "Authorization: customer x",
+    "Authorization: Bearer customer x",
+    "Authorization:",
 ]
 
 

@@ -26,6 +26,8 @@ JUDGEMENTS: list[tuple[str, Strength, str, str | None]] = [
     ('"""customer it""" x', STRONG, ": ", "customer it"),
     ("{q9w8 e7r6} x", STRONG, "=", "q9w8 e7r6"),
     ("{q9w8 e7r6} x", STRONG, ": ", None),
+    ("{Bearer q9w8e7r6} x", STRONG, "=", "q9w8e7r6"),
+    ("q9w8e7r6) x", STRONG, ", ", "q9w8e7r6"),
     ("{q9w8e7r6:t5", STRONG, ": ", None),
     ("[q9w8e7r6:t5", STRONG, ": ", None),
     ("{q9w8e7r6:t5", STRONG, "=", "{q9w8e7r6:t5"),
