@@ -11,7 +11,7 @@ test: setup lint
 
 # Every decision's fast tests: no JVM, no Airflow process, no localkube
 unit: setup
-	@.venv/bin/python -m pytest -q -n 2 --dist worksteal -m "not real and not e2e and not slow" $(PYTEST)
+	@.venv/bin/python -m pytest -q -n 3 --dist worksteal -m "not real and not e2e and not slow" $(PYTEST)
 
 lint: setup
 	@.venv/bin/ruff check .

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Cancel = Callable[[], None]
+WAKES_EVERY = 1.0
+"""Seconds after which a wait looks up: so late may a signal be heeded that arrives just before the wait begins."""
 
 
 class Interrupted(Exception):
@@ -87,10 +89,10 @@ class _Gate:
             self._lock.release()
 
     def wait(self) -> None:
-        # Wakes each second: a signal that arrives just before the lock is asked for interrupts nothing, and Python
+        # It wakes now and then: a signal that arrives just before the lock is asked for interrupts nothing, and Python
         # calls its handler only when the main thread runs again.
         while not self._opened:
-            self._lock.acquire(timeout=1)
+            self._lock.acquire(timeout=WAKES_EVERY)
 
 
 def _canceller() -> Cancel:
