@@ -28,6 +28,8 @@ except ImportError:  # 3.1 has them outside its SDK
     )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow.sdk import Connection
 
 try:
@@ -91,6 +93,16 @@ def allow_in_xcoms(noun: type) -> None:
         from airflow.sdk.serde import allow_class
 
         allow_class(noun)
+
+
+def dag_bag(file: Path) -> Any:
+    """The DAGs of a file, and the errors of its import."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # 3.1
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
+
+    return DagBag(str(file))
 
 
 def task_states(dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, dict[str, Any]]:

@@ -66,9 +66,9 @@ def application_of(wanted: Wanted) -> tuple[SparkApplication, Identity]:
 
 
 def _task(wanted: Wanted) -> Any:
-    from airflow.dag_processing.dagbag import DagBag
+    from airflow_k8s_bigdata import compat
 
-    bag = DagBag(str(wanted.dag_file))
+    bag = compat.dag_bag(wanted.dag_file)
     for path, problem in bag.import_errors.items():
         raise printing.failure(f"{path} can't be imported:\n{problem}")
     dags = {dag.dag_id: dag for dag in bag.dags.values() if wanted.dag_id in (None, dag.dag_id)}

@@ -179,8 +179,11 @@ class RunTrigger(BaseTrigger):
             sink.note(logging.ERROR, f"{where} could not be killed; see `k8s-bigdata kill`: {error}")
 
     async def cleanup(self) -> None:
-        """What `on_kill` does, for Airflow before 3.3, which has no `on_kill`; this comes after every end of `run`."""
-        if not compat.triggers_are_killed():
+        """Do what `on_kill` does if this was cancelled, for Airflow before 3.3, which has no `on_kill`.
+
+        Airflow calls this after every end of `run`: a run that was followed to its end leaves no open file.
+        """
+        if self._sink is not None and not compat.triggers_are_killed():
             await self.on_kill()
         if self._sink is not None:
             self._sink.close()

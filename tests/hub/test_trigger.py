@@ -28,16 +28,9 @@ from airflow_k8s_bigdata.triggers import run
 from airflow_k8s_bigdata.triggers.collect import CollectTrigger
 from airflow_k8s_bigdata.triggers.run import RunTrigger
 from airflow_k8s_bigdata.workloads.spark import Driver, SparkApplication
+from tests.airflows import trigger_argument
 from tests.hub.clusters import INSTANCE, pod
 from tests.kube.podserver import NAMESPACE, PodServer, application
-
-try:
-    from airflow.serialization.decoders import smart_decode_trigger_kwargs
-except ImportError:  # Airflow 3.1 gives a trigger its arguments as they were stored
-
-    def smart_decode_trigger_kwargs(stored: Any) -> Any:
-        return stored
-
 
 STORED = {
     "0.1.0": {
@@ -124,7 +117,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 @pytest.mark.parametrize("release", STORED)
 def test_47_a_row_that_a_release_stored_comes_back_as_it_was_through_airflow(release: str) -> None:
     stored = Trigger._decrypt_kwargs(json.dumps(STORED[release]))
-    again = RunTrigger(**{name: smart_decode_trigger_kwargs(value) for name, value in stored.items()})
+    again = RunTrigger(**{name: trigger_argument(value) for name, value in stored.items()})
     assert again.handle.application_id == "spark-bafa562f9cef22a6c201aee94b65204e"
     assert again.serialize()[1] == STORED[release]
 
@@ -233,8 +226,8 @@ class Told(LoggerSink):
         self.closed = True
 
 
-@pytest.fixture
-def killed(server: PodServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+@pytest.fixture(params=[True, False], ids=["on_kill", "before on_kill"])
+def killed(request: pytest.FixtureRequest, server: PodServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Cancels a trigger as Airflow does when its task has that state; gives what the task's log was told."""
     told: list[Told] = []
 
@@ -252,13 +245,15 @@ def killed(server: PodServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         await server.until(lambda: server.watches > 0)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        await one.on_kill()
+        if request.param:
+            await one.on_kill()
         await one.cleanup()
         assert all(each.closed for each in told)
         assert all(not each.notes for each in told[1:]), "the file that is open is the one that is read"
         return told[0].notes
 
     states: list[str] = []
+    monkeypatch.setattr(compat, "triggers_are_killed", lambda: request.param)
     monkeypatch.setattr(run, "TriggerSink", sink)
     monkeypatch.setattr(tasks, "state_of_async", state)
     server.put(pod(identity("a").run_key))
@@ -279,6 +274,20 @@ async def test_a_task_that_lives_on_says_that_its_driver_is_left(
 ) -> None:
     assert "is left alone: the task is running" in (await killed("running"))[-1]
     assert len(server.found()) == 1
+
+
+async def test_a_trigger_whose_run_has_ended_leaves_its_task_alone(
+    server: PodServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def state(_: object) -> str:
+        raise AssertionError("nobody ended the task")
+
+    monkeypatch.setattr(compat, "triggers_are_killed", lambda: False)
+    monkeypatch.setattr(tasks, "state_of_async", state)
+    server.put(pod(identity("a").run_key, exit_code=0))
+    one = trigger("a")
+    await event_of(one)
+    await one.cleanup()
 
 
 # Somebody else's driver

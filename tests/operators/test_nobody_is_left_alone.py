@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 from aiohttp.test_utils import TestServer
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_k8s_bigdata import compat, errors
 from airflow_k8s_bigdata.hooks import tasks
@@ -27,6 +26,7 @@ from airflow_k8s_bigdata.runs.queueing import SHORTEST_TRUST, Waiting
 from airflow_k8s_bigdata.triggers.quota import QuotaTrigger
 from airflow_k8s_bigdata.triggers.run import RunTrigger
 from airflow_k8s_bigdata.workloads.base import Workload
+from tests.airflows import TaskDeferred
 from tests.kube.podserver import NAMESPACE, PodServer, Refuse, application
 from tests.runs.middle import Quiet
 

@@ -150,6 +150,7 @@ def test_the_cluster_s_faults_are_retried_soon_and_then_later_and_later() -> Non
     assert delays == [30, 60, 120, 600]
 
 
+@with_policies
 def test_a_shorter_delay_of_the_task_wins() -> None:
     task = operator(retry_delay=timedelta(seconds=1))
     assert decision(DOWN, context={"task": task}).retry_delay == timedelta(seconds=1)
@@ -161,6 +162,7 @@ def test_the_job_s_failures_wait_for_the_task_s_own_delay() -> None:
     assert (found.action, found.retry_delay) == (RetryAction.RETRY, None)
 
 
+@with_policies
 def test_what_a_retry_would_only_repeat_is_failed_with_a_reason() -> None:
     found = decision(run_failed("driver-oom-killed"))
     assert (found.action, found.reason) == (
@@ -174,6 +176,7 @@ def test_other_people_s_errors_are_left_to_airflow() -> None:
     assert decision(ValueError("mine")).action is RetryAction.DEFAULT
 
 
+@with_policies
 def test_an_operator_has_the_policy_unless_its_author_names_another() -> None:
     own = BigDataRetryPolicy(["driver-oom-killed"])
     assert operator(retry_on=["cluster"]).retry_policy == BigDataRetryPolicy(frozenset({"cluster"}))

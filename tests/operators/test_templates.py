@@ -10,7 +10,6 @@ from unittest.mock import MagicMock
 
 import pytest
 from airflow.sdk import DAG, task, task_group
-from airflow.serialization.serialized_objects import DagSerialization
 from kubernetes.client import V1Container, V1EnvVar, V1Pod, V1PodSpec
 
 from airflow_k8s_bigdata.errors import SpecError
@@ -27,6 +26,7 @@ from airflow_k8s_bigdata.workloads.spark import (
     Submitter,
     Volume,
 )
+from tests.airflows import DagSerialization
 
 SECRET = "hunter2-abcdef"
 

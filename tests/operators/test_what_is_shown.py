@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 from airflow.sdk.execution_time.task_runner import _serialize_rendered_fields
-from airflow.sdk.serde import deserialize, serialize
-from airflow.serialization.serialized_objects import DagSerialization
 from kubernetes.client import V1Container, V1EnvVar, V1Pod, V1PodSpec
 
 from airflow_k8s_bigdata.errors import SpecError
@@ -30,6 +28,7 @@ from airflow_k8s_bigdata.workloads.spark import (
     Submitter,
     Volume,
 )
+from tests.airflows import DagSerialization, allow_in_xcoms, deserialize, serialize
 
 SECRET = "hunter2-abcdef"
 POD = V1Pod(spec=V1PodSpec(containers=[V1Container(name="main", env=[V1EnvVar(name="DB_PASSWORD", value=SECRET)])]))
@@ -172,6 +171,11 @@ def test_the_text_of_logs_shows_what_was_set() -> None:
 # XComs
 
 
+@pytest.fixture
+def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    allow_in_xcoms(SparkApplication, monkeypatch)
+
+
 def through_an_xcom(application: SparkApplication) -> Any:
     return deserialize(json.loads(json.dumps(serialize(application))))
 
@@ -181,6 +185,7 @@ def plain(application: SparkApplication) -> Any:
     return json.loads(json.dumps(application.serialize()))
 
 
+@pytest.mark.usefixtures("allowed")
 @pytest.mark.parametrize(
     "made", [SparkApplication(), app(), FULL, app(driver=Driver(volumes=[Volume("b", "/b", EmptyDir("Memory"))]))]
 )
@@ -194,6 +199,7 @@ def test_an_application_goes_through_an_xcom(made: SparkApplication) -> None:
     assert (found.executor, found.submitter) == (made.executor, made.submitter)
 
 
+@pytest.mark.usefixtures("allowed")
 @pytest.mark.parametrize("where", HOLDING_A_SECRET)
 def test_a_secret_does_not_go_through_an_xcom(where: str) -> None:
     with pytest.raises(SpecError, match="no secret goes through an XCom") as caught:
@@ -201,6 +207,7 @@ def test_a_secret_does_not_go_through_an_xcom(where: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.usefixtures("allowed")
 def test_a_secret_in_an_xcom_is_named_by_its_path() -> None:
     with pytest.raises(SpecError) as caught:
         through_an_xcom(app(**HOLDING_A_SECRET["env"]))
