@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import random
@@ -246,7 +247,9 @@ class Api:
             await self.refresh()
         configuration = self._configuration
         try:
-            token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+            # kubernetes_asyncio 32 gives the text itself.
+            given: Any = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+            token: str | None = await given if inspect.isawaitable(given) else given
             if token:
                 headers = headers | {"Authorization": token}
             response = await self._session.request(

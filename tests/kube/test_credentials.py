@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from kubernetes_asyncio.client import Configuration
 
 from airflow_k8s_bigdata import errors
 from airflow_k8s_bigdata.hooks.kube import Cluster
@@ -241,3 +242,22 @@ async def test_a_client_certificate_that_was_renewed_is_shown_to_the_server(tmp_
         await list_pods(api)
     assert [ssl.PEM_cert_to_DER_cert(pairs[number][0].decode()) for number in (0, 0, 1)] == shown
     await listening.close()
+
+
+class Plain(Configuration):
+    """Credentials of kubernetes_asyncio 32, which gives a token, or that there is none, as it is: nothing to await."""
+
+    def get_api_key_with_prefix(self, identifier: str, alias: str | None = None) -> str | None:  # type: ignore[override]
+        return self.api_key.get(identifier) or self.api_key.get(alias)
+
+
+@pytest.mark.parametrize("token", [None, "one"])
+async def test_a_token_that_is_there_at_once_is_sent(token: str | None) -> None:
+    server = PodServer()
+    server.token = token
+
+    async def access() -> Configuration:
+        return Plain(host=str(listening.make_url("")), api_key={"BearerToken": f"Bearer {token}"} if token else {})
+
+    async with TestServer(application(server)) as listening, Api(access, sleep=instant, tries=1) as api:
+        assert (await api.list("Pod", NAMESPACE))["items"] == []
