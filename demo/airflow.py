@@ -263,16 +263,10 @@ class Airflow:
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> list[dict[str, Any]]:
         """The task's log as the UI shows it: records with event, level, logger, timestamp."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
-        records: list[dict[str, Any]] = []
-        params: dict[str, Any] = {"full_content": True}
-        while True:
-            answer = self.get(path, **params)
-            content = answer["content"]
-            records += [record for record in content if isinstance(record, dict)]
-            token = answer.get("continuation_token")
-            if not token or not content:
-                return records
-            params["token"] = token
+        # The whole log so far is in one answer. The token in it asks for what comes later, and while the task runs
+        # Airflow 3.1 answers that with the whole log again.
+        content = self.get(path, full_content=True)["content"]
+        return [record for record in content if isinstance(record, dict)]
 
     def log_text(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
         """The messages of the task's log, one after the other."""
