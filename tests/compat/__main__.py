@@ -23,10 +23,8 @@ from tests.compat.rows import ROOT, ROWS, Row
 from tests.shared_cluster import Cluster, shared_cluster
 
 UNIT = "not real and not e2e and not slow"
-OLD_IMPORTS = (
-    "ignore::airflow.utils.deprecation_tools.DeprecatedImportWarning:airflow.providers.common.compat._compat_utils"
-)
-"""What Airflow's own providers import in Airflow 3.1 and 3.2, which is nobody's fault here."""
+OLD_IMPORTS = "ignore::airflow.utils.deprecation_tools.DeprecatedImportWarning"
+"""Airflow's own providers import by old names in Airflow 3.1 and 3.2, which is nobody's fault here."""
 REAL = ("benchmarks", "chaos", "compat", "e2e", "localkube", "mutants", "preflight", "storage")
 """Folders of tests that have no unit tests of the package, or none without localkube."""
 

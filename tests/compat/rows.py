@@ -41,6 +41,7 @@ ROWS = (
 """The provider of an Airflow's time is the newest that had been released with that patch."""
 
 PACKAGES = (
+    "cel-expr-python",
     "coverage",
     "cryptography",
     "hypothesis",
