@@ -23,8 +23,11 @@ from tests.compat.rows import ROOT, ROWS, Row
 from tests.shared_cluster import Cluster, shared_cluster
 
 UNIT = "not real and not e2e and not slow"
-OLD_IMPORTS = "ignore::airflow.utils.deprecation_tools.DeprecatedImportWarning"
-"""Airflow's own providers import by old names in Airflow 3.1 and 3.2, which is nobody's fault here."""
+OLD_NAMES = (
+    "ignore::airflow.utils.deprecation_tools.DeprecatedImportWarning",
+    "ignore:Using Connection.from_json from `airflow.models`:DeprecationWarning",
+)
+"""Warnings of Airflow 3.1 and 3.2 about what Airflow itself and its providers call by old names."""
 REAL = ("benchmarks", "chaos", "compat", "e2e", "localkube", "mutants", "preflight", "storage")
 """Folders of tests that have no unit tests of the package, or none without localkube."""
 
@@ -62,8 +65,7 @@ def unit(python: Path, result: Result, tests: list[str]) -> None:
         "worksteal",
         "-m",
         UNIT,
-        "-W",
-        OLD_IMPORTS,
+        *(f"-W{each}" for each in OLD_NAMES),
         *ignored,
         *tests,
     ]
