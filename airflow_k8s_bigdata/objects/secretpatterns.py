@@ -41,7 +41,10 @@ BARE = r":([^\s:@/\"'<>(),\[\]{}=]{4,200}+)@([\w.\-]{1,200}+)"
 THIN = rf"{_TOOLS}[: ][^\s/@]{{1,60}}+/(\"[^\"\n]{{1,200}}+\"|[^\s@\"]{{1,200}}+)@"
 CURL = r"[^\s:\"']{1,64}:([^\s\"']+)"
 SCHEMED = rf"{_SCHEMES}(?:[ \t]++|%20|\+)([\w.~+/=:\-%]{{8,}}+)"
-HEADER = rf"(authorization|cookie2?|x-vault-token)({_QUOTE}?[ \t]*+(?:=>|->|=|:|,)[ \t]*+\[?(?:{_QUOTE})?)"
+HEADER = (
+    r"(a(?<!\wa)uthorization|c(?<!\wc)ookie2?|x(?<!\wx)-vault-token)"
+    rf"({_QUOTE}?[ \t]*+(?:=>|->|=|:|,)[ \t]*+\[?(?:{_QUOTE})?)"
+)
 
 # Of RE2, for whole texts.
 BEGIN = r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"

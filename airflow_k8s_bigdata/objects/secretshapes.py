@@ -58,7 +58,7 @@ def _telling_lines(data: bytes) -> Iterator[Span]:
     while position < len(data) and (hint := trigger.search(data, position)):
         start = data.rfind(b"\n", 0, hint.start() + 1) + 1
         width = 2 * width + 256 if start - position <= width else 0
-        end = data.find(b"\n", min(len(data), max(hint.end() - 1, start) + width))
+        end = data.find(b"\n", hint.end() + width)
         end = len(data) if end < 0 else end
         yield start, end
         position = end + 1
@@ -113,8 +113,6 @@ def _behind_names(data: bytes, lower: bytes) -> Iterator[Span]:
     position = 0
     judged = lru_cache(maxsize=_REMEMBERED)(judged_value)
     for found in patterns.expression(patterns.ASSIGNED).finditer(lower):
-        if found.start() < position:
-            continue
         binds = data[found.start(1) : found.end()]
         start, at = max(position, _name_start(data, found.start())), found.end()
         if binds[:1] == b"," and data[max(0, start - 1) : start] != b"(":
@@ -192,17 +190,14 @@ def _behind_flags(data: bytes, lower: bytes) -> Iterator[Span]:
         flag = text_of(data, *found.span(1))
         if not flag_strength(flag) and flag.lstrip("-") not in _USER_FLAGS:
             continue
-        quote = found[2].rstrip()[-1:]
-        if quote in (b'"', b"'"):
-            inner = QUOTED[quote].match(data, found.end())
-            start, end = found.end(), inner.end() if inner else found.end()
-            end -= 1 if data[end - 1 : end] == b"\\" else 0
-        elif plain := UNQUOTED.match(data, found.end()):
-            start, end = plain.span()
-        else:
-            continue
-        if secret := behind(flag, text_of(data, start, end)):
-            yield (start, end) if end - start > JUDGED else (end - len(secret), end)
+        quote = found[2][len(found[2].rstrip(b"\\\"'")) :]
+        shape = QUOTED.get(quote) or (_ESCAPED if quote.endswith((b'"', b"'")) else UNQUOTED)
+        word = shape.match(data, found.end())
+        if word and (secret := behind(flag, text_of(data, *word.span()))):
+            yield word.span() if len(word[0]) > JUDGED else (word.end() - len(secret), word.end())
+
+
+_ESCAPED = re.compile(rb"(?:(?!\\+[\"'])[^\n]){0,%d}" % JUDGED)  # in a text that is quoted itself
 
 
 # URLs
@@ -214,22 +209,16 @@ _BEFORE_HOST = re.compile(rb".*@(?=[\w\[.\-*%])", re.DOTALL)
 
 
 def _in_urls(data: bytes, lower: bytes) -> Iterator[Span]:
-    position = stop = end = 0
+    stop = end = 0
     for found in patterns.expression(patterns.URL).finditer(lower):
         start, colon = found.end(), found.start()
         colon -= lower[colon - 1 : colon] == b"\\"
         scheme = lower[_name_start(data, colon, 30) : colon]
-        if start < position or not scheme:
-            continue
         if start > stop:  # what follows without a blank is looked at once, however many URLs are in it
             stop = _WITHOUT_BLANKS.match(data, start).end()  # type: ignore[union-attr]
-            host = _BEFORE_HOST.match(data[start : stop + 1])
-            end = start + host.end() - 1 if host else start
-        if end <= start:
-            continue
-        within, ends = _user_and_password(data, start, end, http=scheme.startswith(b"http"))
-        position = end if ends else position
-        if within:
+            host = _BEFORE_HOST.match(data, start, stop)
+            end = host.end() - 1 if host else start
+        if within := _user_and_password(data, start, end, http=scheme.startswith(b"http")):
             yield within
 
 
@@ -246,19 +235,16 @@ def _not_hidden(matches: Iterable[re.Match[bytes]]) -> Iterator[Span]:
     return (found.span(1) for found in matches if found[1].strip(b"*"))
 
 
-def _user_and_password(data: bytes, start: int, end: int, *, http: bool) -> tuple[Span | None, bool]:
-    """Where the secret is in `user:password`, and whether it is the URL's at all, not that of one within it."""
+def _user_and_password(data: bytes, start: int, end: int, *, http: bool) -> Span | None:
+    """Where the secret is in `user:password`; None if there is none, or it is that of a URL within this one."""
     colon = data.find(b":", start, end)
-    if colon >= 0 and data[colon : colon + 3] == b"://":
-        return None, False
     if colon < 0:
         user = text_of(data, start, end)
-        secret = http and (can_be_secret(user, Strength.KEY) or _HEXADECIMAL.fullmatch(user))
-        return ((start, end) if secret else None), True
+        return (start, end) if http and (can_be_secret(user, Strength.KEY) or _HEXADECIMAL.fullmatch(user)) else None
     user, password = text_of(data, start, colon), text_of(data, colon + 1, end)
     if "/" in user or "?" in user or "[" in user or _PORT.match(password) or not password.strip("*"):
-        return None, True
-    return (colon + 1, end), True
+        return None
+    return colon + 1, end
 
 
 _NO_USERS = frozenset(
@@ -318,20 +304,18 @@ def _in_headers(data: bytes, lower: bytes) -> Iterator[Span]:
     position = 0
     credentials = lru_cache(maxsize=_REMEMBERED)(_credentials)
     for found in patterns.expression(patterns.HEADER).finditer(lower):
-        name, start = found[1], found.end()
-        if found.start() < position or (found.start() and _LETTER.match(lower, found.start() - 1)):
+        start = found.end()
+        if found.start() < position:
             continue
-        if b"cookie" in name:
-            if _COOKIE.match(data, start):
-                quoted = found[2].rstrip()[-1:] in (b'"', b"'")
-                stop = (_QUOTED_LINE if quoted else _PLAIN_LINE).search(data, start, start + _COOKIES)
-                position = stop.start() if stop else min(len(data), start + _COOKIES)
-                given = lower[max(0, found.start() - 4) : found.start()] == b"set-"
-                attributes = data.find(b";", start, position) if given else -1
-                yield start, attributes if attributes >= 0 else position
-            continue
-        if place := credentials(data[start : start + WINDOW]):
-            yield start + place[0], start + place[1]
+        if b"cookie" not in found[1]:
+            if place := credentials(data[start : start + WINDOW]):
+                yield start + place[0], start + place[1]
+        elif _COOKIE.match(data, start):
+            stop = _COOKIES_END.search(data, start, start + _COOKIES)
+            position = stop.start() if stop else min(len(data), start + _COOKIES)
+            cookies = data[start:position]
+            given = lower.endswith(b"set-", 0, found.start())
+            yield start, start + len(cookies.partition(b";")[0] if given else cookies)
 
 
 def _credentials(data: bytes) -> Span | None:
@@ -345,9 +329,7 @@ def _credentials(data: bytes) -> Span | None:
 
 
 _COOKIES = 8192
-_LETTER = re.compile(rb"\w")
-_QUOTED_LINE = re.compile(rb"\\?[\"']|[\r\n]")
-_PLAIN_LINE = re.compile(rb"[\r\n\"']|\\[nr\"']")
+_COOKIES_END = re.compile(rb"[\r\n\"']|\\[nr\"']")
 _COOKIE = re.compile(rb"[^\s=;]{1,100}=[^\s*]")
 
 
