@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -96,13 +97,15 @@ def allow_in_xcoms(noun: type) -> None:
 
 
 def dag_bag(file: Path) -> Any:
-    """The DAGs of a file, and the errors of its import."""
+    """The DAGs of a file and of nothing else, and the errors of its import."""
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # 3.1
         from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
 
-    return DagBag(str(file))
+    # Before 3.3, Airflow's own examples come along unless they are refused.
+    refused = {"include_examples": False} if "include_examples" in inspect.signature(DagBag).parameters else {}
+    return DagBag(str(file), **refused)
 
 
 def task_states(dag_id: str, run_id: str, task_id: str, map_index: int) -> dict[str, dict[str, Any]]:
