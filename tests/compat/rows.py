@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-OLDEST_PROVIDER = "10.8.0"
+OLDEST_PROVIDER = "10.12.0"
 """Of apache-airflow-providers-cncf-kubernetes, as pyproject.toml allows it."""
 
 
