@@ -6,7 +6,6 @@ Examples: `python -m tests.compat 3.1 3.2-oldest`, `python -m tests.compat --loc
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import subprocess
@@ -17,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from tests.compat import environments
 from tests.compat.rows import ROOT, ROWS, Row
 from tests.shared_cluster import Cluster, shared_cluster
@@ -25,7 +23,7 @@ from tests.shared_cluster import Cluster, shared_cluster
 UNIT = "not real and not e2e and not slow"
 OLD_NAMES = (
     "ignore::airflow.utils.deprecation_tools.DeprecatedImportWarning",
-    "ignore:Using Connection.from_json from `airflow.models`:DeprecationWarning",
+    "ignore:The ``noload`` loader strategy:DeprecationWarning",  # an error of it would be "no such connection"
 )
 """Warnings of Airflow 3.1 and 3.2 about what Airflow itself and its providers call by old names."""
 REAL = ("benchmarks", "chaos", "compat", "e2e", "localkube", "mutants", "preflight", "storage")
@@ -90,16 +88,8 @@ def runs(python: Path, cluster: Cluster, folder: Path, result: Result) -> None:
         f"{task} is {found['states'][task]}" for task, end in ENDS.items() if found["states"][task] != end
     ]
     result.faults += [f"the log of {task} lacks the driver's line" for task, said in found["said"].items() if not said]
-    result.faults += [f"driver {name} lives on" for name in asyncio.run(living(cluster))]
+    result.faults += [f"driver {name} lives on" for name in found["living"]]
     result.runs = f"{len(ENDS)} runs in {time.monotonic() - began:.0f} s"
-
-
-async def living(cluster: Cluster) -> list[str]:
-    """Drivers that have not ended."""
-    async with Api(kubeconfig_access(str(cluster.kubeconfig))) as api:
-        listed = await api.list("Pod", cluster.namespace, labelSelector="spark-role=driver")
-    ended = ("Succeeded", "Failed")
-    return [pod["metadata"]["name"] for pod in listed["items"] if pod["status"]["phase"] not in ended]
 
 
 def main() -> int:

@@ -6,16 +6,21 @@ Started by `python -m tests.compat` with the interpreter of each environment. Pr
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from airflow_k8s_bigdata.kube.api import Api, kubeconfig_access
 from demo.airflow import Airflow
 
 DAG = "three_ways"
+NAMESPACE = "spark"
 SECONDS = 900.0
+LAST = 180.0
+"""Seconds within which the driver of a task that was marked must have ended: Airflow hears of a mark by and by."""
 
 
 def until(what: str, holds: Callable[[], Any]) -> Any:
@@ -28,8 +33,20 @@ def until(what: str, holds: Callable[[], Any]) -> Any:
     return found
 
 
-def run(airflow: Airflow) -> Mapping[str, Any]:
-    """States, results and last log lines of the four tasks."""
+async def living(kubeconfig: Path, seconds: float) -> list[str]:
+    """Drivers that have not ended after that time, which is waited for no longer than needed."""
+    end = time.monotonic() + seconds
+    async with Api(kubeconfig_access(str(kubeconfig))) as api:
+        while True:
+            listed = await api.list("Pod", NAMESPACE, labelSelector="spark-role=driver")
+            alive = [pod for pod in listed["items"] if pod["status"]["phase"] not in ("Succeeded", "Failed")]
+            if not alive or time.monotonic() > end:
+                return [pod["metadata"]["name"] for pod in alive]
+            await asyncio.sleep(1)
+
+
+def run(airflow: Airflow, kubeconfig: Path) -> Mapping[str, Any]:
+    """States, results and last log lines of the four tasks, and drivers that live on."""
     run_id = airflow.trigger(DAG)
 
     def states() -> dict[str, str]:
@@ -47,7 +64,8 @@ def run(airflow: Airflow) -> Mapping[str, Any]:
     airflow.wait(DAG, run_id, seconds=SECONDS)
     results = {task: airflow.xcom(DAG, run_id, task) for task in ("waits", "defers") if states()[task] == "success"}
     said = {task: "Pi is roughly" in airflow.log_text(DAG, run_id, task) for task in ("waits", "defers")}
-    return {"states": states(), "results": results, "said": said}
+    living_on = asyncio.run(living(kubeconfig, LAST))
+    return {"states": states(), "results": results, "said": said, "living": living_on}
 
 
 def main() -> None:
@@ -61,11 +79,11 @@ def main() -> None:
         given.folder,
         dags=Path(__file__).parent / "dags",
         kubeconfig=given.kubeconfig,
-        namespace="spark",
+        namespace=NAMESPACE,
         extra_env={"TEST_IMAGE": given.image},
     )
     with airflow.running():
-        print(json.dumps(run(airflow)))
+        print(json.dumps(run(airflow, given.kubeconfig)))
 
 
 if __name__ == "__main__":
