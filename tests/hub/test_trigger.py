@@ -116,7 +116,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 @pytest.mark.parametrize("release", STORED)
 def test_47_a_row_that_a_release_stored_comes_back_as_it_was_through_airflow(release: str) -> None:
-    stored = Trigger._decrypt_kwargs(json.dumps(STORED[release]))
+    stored = Trigger._decrypt_kwargs(Trigger.encrypt_kwargs(STORED[release]))
     again = RunTrigger(**{name: trigger_argument(value) for name, value in stored.items()})
     assert again.handle.application_id == "spark-bafa562f9cef22a6c201aee94b65204e"
     assert again.serialize()[1] == STORED[release]

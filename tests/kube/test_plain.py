@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import subprocess
 import sys
@@ -129,8 +130,10 @@ async def by_hook(extras: dict[str, Any]) -> Any:
 async def parts(of: Any) -> dict[str, Any]:
     """What decides where requests go, as whom, and whom they trust."""
     same = {name: getattr(of, name) for name in ("host", "verify_ssl", "proxy", "tls_server_name")}
+    authorization = of.get_api_key_with_prefix("BearerToken", alias="authorization")
     return same | {
-        "authorization": await of.get_api_key_with_prefix("BearerToken", alias="authorization"),
+        # The oldest clients that are allowed give it at once.
+        "authorization": await authorization if inspect.isawaitable(authorization) else authorization,
         "ca": content(of.ssl_ca_cert, getattr(of, "ca_data", None)),
         "certificate": content(of.cert_file, getattr(of, "cert_data", None)),
         "key": content(of.key_file, getattr(of, "key_data", None)),
