@@ -103,8 +103,9 @@ def dag_bag(file: Path) -> Any:
     except ImportError:  # 3.1
         from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
 
+    known = inspect.signature(DagBag).parameters
     # Before 3.3, Airflow's own examples come along unless they are refused.
-    refused = {"include_examples": False} if "include_examples" in inspect.signature(DagBag).parameters else {}
+    refused: dict[str, Any] = {"include_examples": False} if "include_examples" in known else {}
     return DagBag(str(file), **refused)
 
 

@@ -1,4 +1,8 @@
-"""The oldest Airflow and provider that the metadata allow, with the tests of what Airflow does with operators."""
+"""The oldest Airflow and provider that the metadata allow, with the tests of what Airflow does with operators.
+
+That test is `slow`, so that `make unit` and `make test` leave it out: making the environment, once for each lock, takes
+80 to 160 seconds. `make compat` tries every row, and more of each.
+"""
 
 from __future__ import annotations
 
