@@ -29,7 +29,7 @@ def lock(row: Row) -> None:
         "--no-header",
         "--no-annotate",
     ]
-    given = "\n".join([*pinned, *own, *PACKAGES])
+    given = "\n".join([*pinned, *row.others, *own, *PACKAGES])
     command = [UV, "pip", "compile", *options, "-", "-o", row.lock]
     subprocess.run(command, input=given, text=True, check=True)
 
