@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.postgres import Postgres, running_postgres
 from tests.shared_cluster import Cluster, shared_cluster
 
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, so that what fails for one fails for all; `make fuzz` looks for new ones.
+settings.register_profile(
+    "patient",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="FUZZ_EXAMPLES" not in os.environ,
+)
 settings.load_profile("patient")
 
 

@@ -46,6 +46,32 @@ def test_scalars_become_text_as_spark_writes_them(written: str, text: str, tmp_p
     assert pod["metadata"]["annotations"]["a"] == text
 
 
+@pytest.mark.parametrize(
+    ("written", "field", "meant"),
+    [
+        ("imagePullSecrets: [a, {name: b}]", "imagePullSecrets", [{"name": "a"}, {"name": "b"}]),
+        ("readinessGates: [a]", "readinessGates", [{"conditionType": "a"}]),
+        ("schedulingGates: [b]", "schedulingGates", [{"name": "b"}]),
+        ("os: linux", "os", {"name": "linux"}),
+    ],
+)
+def test_text_stands_for_a_type_with_one_text(written: str, field: str, meant: Any, tmp_path: Path) -> None:
+    assert driver(f"spec: {{{written}}}", tmp_path)["spec"][field] == meant
+
+
+@pytest.mark.parametrize("seconds", ["5", "'5'"])
+def test_a_number_stands_for_a_type_with_one_number(seconds: str, tmp_path: Path) -> None:
+    lifecycle = f"lifecycle: {{preStop: {{sleep: {seconds} }}}}"
+    pod = driver(f"spec: {{containers: [{{name: c, {lifecycle} }}]}}", tmp_path)
+    assert pod["spec"]["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
+
+
+@pytest.mark.parametrize("written", ["os: true", "os: 1.5", "imagePullSecrets: [3]", "affinity: a", "dnsConfig: ''"])
+def test_no_other_scalar_stands_for_a_mapping(written: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="must be a mapping"):
+        driver(f"spec: {{{written}}}", tmp_path)
+
+
 @pytest.mark.parametrize("field", ["nodeSelector: {a: true}", "hostname: true", "nodeSelector: {true: 'true'}"])
 def test_text_is_text_wherever_the_schema_says_so(field: str, tmp_path: Path) -> None:
     spec = driver(f"spec: {{{field}}}", tmp_path)["spec"]

@@ -196,6 +196,19 @@ def schema() -> Mapping[str, Type]:
     return {name: Type(entry["fields"], tuple(entry.get("required", ()))) for name, entry in json.loads(text).items()}
 
 
+def _stands_for_its_field(value: Any, kind: Type) -> bool:
+    """Whether fabric8 takes a scalar for the one field of a type, as in `imagePullSecrets: [a]` or `os: linux`.
+
+    Tried with Spark 3.5.9, 4.0.5 and 4.3.0: text stands for a text, text or a whole number for a number; no other does.
+    """
+    match list(kind.fields.values()):
+        case ["text"]:
+            return isinstance(value, str)
+        case ["long"]:
+            return isinstance(value, str | int) and not isinstance(value, bool)
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Converter:
     """Brings values to the types of the schema. Null is absent.
@@ -246,9 +259,11 @@ class Converter:
         return {name: item for name, item in found.items() if item is not None} or None
 
     def _object(self, value: Any, kind: str, path: str) -> Object:
+        known = schema()[kind]
+        if _stands_for_its_field(value, known):
+            value = dict.fromkeys(known.fields, value)
         if not isinstance(value, Mapping):
             raise self._wrong(path, "a mapping", value)
-        known = schema()[kind]
         found: Object = {}
         for name, item in value.items():
             below = yamls.child(path, name)
