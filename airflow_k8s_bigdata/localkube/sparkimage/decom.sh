@@ -1,8 +1,10 @@
 #!/bin/sh
 # Stands for the decommission script of Spark's image (spark.kubernetes.decommission.script), which the kubelet runs
 # before it stops an executor: SIGPWR asks the executor to hand its blocks over, and the pod waits until it has ended.
+# Of several processes it is the oldest: what it forks bears its name until it runs something else.
 for process in /proc/[0-9]*; do
   number=${process#/proc/}
+  [ "$number" -lt "${executor:-$((number + 1))}" ] || continue
   if [ "$number" != "$$" ] && tr '\0' ' ' < "$process/cmdline" 2> /dev/null | grep -q 'KubernetesExecutorBackend'; then
     executor=$number
   fi
