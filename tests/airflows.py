@@ -1,4 +1,4 @@
-"""What tests take from Airflow and each supported version has in another place, or under another name."""
+"""Names of Airflow's that tests use and that its supported versions have in different places."""
 
 from __future__ import annotations
 

@@ -66,9 +66,9 @@ class Run:
         until_written(self.airflow, self.dag_id, self.run_id, state)
         return state
 
-    def ends(self, wanted: str, *others: str) -> None:
+    def ends(self, wanted: str, seconds: float = 800) -> None:
         """Wait until the task has ended, and ask that it did so in this state."""
-        state = self.until("success", "failed", wanted, *others)
+        state = self.until("success", "failed", seconds=seconds)
         tries = range(1, self.instance()["try_number"] + 1)
         assert state == wanted, "\n".join(f"try {number}:\n{self.log(number)}" for number in tries)
 

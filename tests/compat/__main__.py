@@ -21,11 +21,11 @@ from tests.compat.rows import ROOT, ROWS, Row
 from tests.shared_cluster import Cluster, shared_cluster
 
 UNIT = "not real and not e2e and not slow"
-OLD_NAMES = (
+WARNINGS = (
     "ignore::airflow.utils.deprecation_tools.DeprecatedImportWarning",
     "ignore:The ``noload`` loader strategy:DeprecationWarning",  # an error of it would be "no such connection"
 )
-"""Warnings of Airflow 3.1 and 3.2 about what Airflow itself and its providers call by old names."""
+"""Warnings of Airflow 3.1 and 3.2 that Airflow itself and its providers bring about."""
 REAL = ("benchmarks", "chaos", "compat", "e2e", "localkube", "mutants", "preflight", "storage")
 """Folders of tests that have no unit tests of the package, or none without localkube."""
 
@@ -63,7 +63,7 @@ def unit(python: Path, result: Result, tests: list[str]) -> None:
         "worksteal",
         "-m",
         UNIT,
-        *(f"-W{each}" for each in OLD_NAMES),
+        *(f"-W{each}" for each in WARNINGS),
         *ignored,
         *tests,
     ]

@@ -149,7 +149,7 @@ def _chain(records: Sequence[Record]) -> tuple[list[Said], Record | None]:
 
 
 def _why_the_jvm_was_lost(chain: Sequence[Said], records: Sequence[Record]) -> list[Said]:
-    """What ended a thread of the JVM, if all that Python knows is that the JVM did not answer; [] otherwise."""
+    """The exception of the JVM's thread that died, if Python knows only that the JVM did not answer; [] otherwise."""
     if not _NO_ANSWER.match(chain[0].lines[0]):
         return []
     died = [record for record in records if record.origin is Origin.UNCAUGHT]

@@ -201,12 +201,9 @@ def _stands_for_its_field(value: Any, kind: Type) -> bool:
 
     Tried with Spark 3.5.9, 4.0.5 and 4.3.0: text stands for a text, text or a whole number for a number; no other does.
     """
-    match list(kind.fields.values()):
-        case ["text"]:
-            return isinstance(value, str)
-        case ["long"]:
-            return isinstance(value, str | int) and not isinstance(value, bool)
-    return False
+    if isinstance(value, str):
+        return list(kind.fields.values()) in (["text"], ["long"])
+    return type(value) is int and list(kind.fields.values()) == ["long"]
 
 
 @dataclass(frozen=True, slots=True)
